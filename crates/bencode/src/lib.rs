@@ -1,0 +1,3 @@
+//! Bencode without recursion: a borrowed document, a pull reader, a writer and serde.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]

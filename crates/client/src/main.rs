@@ -1,0 +1,4 @@
+//! The `rarest` binary.
+#![forbid(unsafe_code)]
+
+fn main() {}

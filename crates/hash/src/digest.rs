@@ -1,0 +1,50 @@
+//! The digests as types, so that neither can be taken for the other.
+
+use std::fmt;
+
+macro_rules! digest {
+    ($name:ident, $length:literal, $algorithm:literal) => {
+        #[doc = concat!("A ", $algorithm, " digest: ", stringify!($length), " bytes.")]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $length]);
+
+        impl $name {
+            /// Length of a digest, in bytes.
+            pub const LENGTH: usize = $length;
+
+            /// The bytes of the digest.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+        }
+
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl From<[u8; $length]> for $name {
+            fn from(bytes: [u8; $length]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        /// Lower-case hex.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+digest!(Sha1Digest, 20, "SHA-1");
+digest!(Sha256Digest, 32, "SHA-256");

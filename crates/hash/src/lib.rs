@@ -1,0 +1,14 @@
+//! SHA-1 and SHA-256 of one buffer or of many at once.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod digest;
+mod sha1;
+mod sha256;
+
+pub use digest::{Sha1Digest, Sha256Digest};
+pub use sha1::{Sha1, sha1, sha1_many};
+pub use sha256::{Sha256, sha256, sha256_many};
+
+/// One message that lies in memory as several slices, hashed as if they were joined.
+pub type Slices<'a> = &'a [&'a [u8]];
