@@ -1,0 +1,8 @@
+//! The crate as its users see it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod corpus;
