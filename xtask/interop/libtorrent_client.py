@@ -1,0 +1,95 @@
+"""libtorrent as a client of the interop matrix. Needs the bindings of Debian's python3-libtorrent.
+
+  libtorrent_client.py create --format v1|v2|hybrid --tracker URL --output FILE PATH     prints the info hashes
+  libtorrent_client.py seed|download --port P --output DIR TORRENT
+Seed and download print READY, then DONE when everything is there, and stay; after SIGTERM they print UPLOADED and the
+bytes of payload that were sent.
+"""
+import argparse
+import os
+import signal
+import sys
+import time
+
+import libtorrent as lt
+
+# Flags of create_torrent; the bindings of 2.0.8 do not name the last.
+FORMATS = {"hybrid": 0, "v2": 32, "v1": 64}
+
+
+def info_hashes(torrent):
+    both = torrent.info_hashes()
+    hashes = [both.v1] if both.has_v1() else []
+    if both.has_v2():
+        hashes.append(str(both.v2)[:40])            # trackers know 20 bytes of it
+    return [str(one)[:40] for one in hashes]
+
+
+def create(options):
+    files = lt.file_storage()
+    lt.add_files(files, options.what)
+    torrent = lt.create_torrent(files, piece_size=options.piece_length, flags=FORMATS[options.format])
+    torrent.add_tracker(options.tracker)
+    lt.set_piece_hashes(torrent, os.path.dirname(os.path.abspath(options.what)))
+    with open(options.output, "wb") as out:
+        out.write(lt.bencode(torrent.generate()))
+    print(*info_hashes(lt.torrent_info(options.output)))
+
+
+def trade(options):
+    session = lt.session({
+        "listen_interfaces": f"127.0.0.1:{options.port}",
+        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "enable_incoming_utp": False, "enable_outgoing_utp": False, "out_enc_policy": 2, "in_enc_policy": 2,
+        "allow_multiple_connections_per_ip": True, "upload_rate_limit": options.upload_limit,
+        "min_reconnect_time": 1, "connection_speed": 50, "max_queued_disk_bytes": 1 << 20,
+        "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
+        | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
+    })
+    parameters = lt.add_torrent_params()
+    parameters.ti = lt.torrent_info(options.what)
+    parameters.save_path = options.output
+    parameters.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    # A limit holds for peers of this machine too only in this class.
+    filters = lt.ip_filter()
+    filters.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    session.set_peer_class_filter(filters)
+    handle = session.add_torrent(parameters)
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    print("READY", flush=True)
+    done = False
+    while not asked:
+        session.wait_for_alert(100)
+        finished = handle.status().is_seeding
+        for alert in session.pop_alerts():
+            print(type(alert).__name__, alert.message(), file=sys.stderr, flush=True)
+            finished = finished or isinstance(alert, lt.torrent_finished_alert)
+        if finished and not done:
+            done = True
+            print("DONE", flush=True)
+    print("UPLOADED", handle.status().total_payload_upload, flush=True)
+    session.pause()
+    handle.flush_cache()
+    time.sleep(0.3)
+    os._exit(0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["create", "seed", "download"])
+    parser.add_argument("--format", choices=sorted(FORMATS), default="v1")
+    parser.add_argument("--tracker", default="")
+    parser.add_argument("--piece-length", type=int, default=65536)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--upload-limit", type=int, default=0)
+    parser.add_argument("--output", required=True)
+    parser.add_argument("what")
+    options = parser.parse_args()
+    if options.command == "create":
+        create(options)
+    else:
+        trade(options)
+
+
+main()

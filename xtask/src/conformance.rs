@@ -1,0 +1,143 @@
+//! `conformance`: docs/conformance.md against the tests that exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::{Task, cargo, interop, table};
+
+pub(crate) const TASK: Task = Task {
+    name: "conformance",
+    flags: "",
+    about: "Every row of docs/conformance.md names a test, every test named there exists, rows stand in order.
+        Mend: correct the name (as `cargo test -p PACKAGE -- --list` prints it), or write the test.",
+    run,
+};
+
+/// Folder of a crate -> paths of its tests.
+type Tests = BTreeMap<String, BTreeSet<String>>;
+
+fn run(parser: lexopt::Parser) -> Result<()> {
+    crate::no_more_flags(parser)?;
+    let document = fs::read_to_string(cargo::root().join("docs/conformance.md"))?;
+    let mut tests = tests()?;
+    tests.insert(
+        "interop".to_owned(),
+        interop::row_names().into_iter().collect(),
+    );
+    let (rows, failures) = check(&document, &tests)?;
+    crate::report(
+        &crate::count(rows, "row"),
+        &failures,
+        "correct the name in docs/conformance.md, or write the test",
+    )
+}
+
+/// The number of rows, and what is wrong with them.
+fn check(document: &str, tests: &Tests) -> Result<(usize, Vec<String>)> {
+    let mut rows = 0;
+    let mut failures = Vec::new();
+    for title in ["Requirements", "BEPs"] {
+        let mut last = 0;
+        for row in table::rows_below(document, title) {
+            rows += 1;
+            let [number, .., cell] = row[..] else {
+                bail!("a row of `{title}` has fewer than two cells");
+            };
+            let Ok(parsed) = number.parse::<u32>() else {
+                failures.push(format!("{title}: `{number}` is no number"));
+                continue;
+            };
+            if parsed <= last {
+                failures.push(format!("{title}: row {parsed} stands behind row {last}"));
+            }
+            last = parsed;
+            let named: Vec<&str> = table::quoted(cell).collect();
+            if named.is_empty() {
+                failures.push(format!("{title}: row {number} names no test"));
+            }
+            for name in named {
+                match name.split_once(": ") {
+                    None => failures.push(format!(
+                        "{title}: row {number}: `{name}` is not written `crate: path`"
+                    )),
+                    Some((folder, path))
+                        if !tests.get(folder).is_some_and(|paths| paths.contains(path)) =>
+                    {
+                        failures.push(format!("{title}: row {number}: there is no test `{name}`"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    Ok((rows, failures))
+}
+
+/// All tests of the workspace, as each test binary lists them.
+fn tests() -> Result<Tests> {
+    let members = cargo::members()?;
+    let messages = cargo::output(&mut cargo::cargo(&[
+        "test",
+        "--workspace",
+        "--no-run",
+        "--message-format=json",
+    ]))?;
+    let mut tests = Tests::new();
+    for line in messages.lines() {
+        let message: Value = serde_json::from_str(line)?;
+        let (Some(executable), Some(manifest)) = (
+            message["executable"].as_str(),
+            message["manifest_path"].as_str(),
+        ) else {
+            continue;
+        };
+        let Some(member) = members
+            .iter()
+            .find(|member| member.path.join("Cargo.toml").as_os_str() == manifest)
+        else {
+            continue;
+        };
+        if message["profile"]["test"] != true {
+            continue;
+        }
+        let list = cargo::output(Command::new(executable).args(["--list", "--format=terse"]))?;
+        let paths = list.lines().filter_map(|line| line.strip_suffix(": test"));
+        tests
+            .entry(member.folder.clone())
+            .or_default()
+            .extend(paths.map(str::to_owned));
+    }
+    Ok(tests)
+}
+
+#[cfg(test)]
+mod tests_of_rows {
+    use super::*;
+
+    fn failures(rows: &str) -> Vec<String> {
+        let document = format!(
+            "## Requirements\n\n| # | text | source | tests |\n|---|---|---|---|\n{rows}\n## BEPs\n"
+        );
+        let tests = Tests::from([("hash".to_owned(), BTreeSet::from(["sha1::abc".to_owned()]))]);
+        check(&document, &tests).unwrap().1
+    }
+
+    #[test]
+    fn a_row_names_a_test_that_exists() {
+        assert!(failures("| 1 | t | BEP 3 | `hash: sha1::abc` |\n").is_empty());
+        assert_eq!(failures("| 1 | t | BEP 3 | `hash: sha1::abd` |\n").len(), 1);
+        assert_eq!(failures("| 1 | t | BEP 3 | |\n").len(), 1);
+        assert_eq!(failures("| 1 | t | BEP 3 | `sha1::abc` |\n").len(), 1);
+    }
+
+    #[test]
+    fn rows_stand_in_order() {
+        let row = |number: u32| format!("| {number} | t | BEP 3 | `hash: sha1::abc` |\n");
+        assert!(failures(&format!("{}{}", row(1), row(2))).is_empty());
+        assert_eq!(failures(&format!("{}{}", row(2), row(1))).len(), 1);
+    }
+}

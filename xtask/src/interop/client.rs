@@ -1,0 +1,80 @@
+//! What the matrix asks of a client, whoever wrote it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::payload::{Payload, Torrent};
+
+/// What a client is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Serve the complete files.
+    Seed,
+    /// Fetch what is missing.
+    Download,
+}
+
+/// One start of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) goal: Goal,
+    pub(crate) torrent: Torrent,
+    /// Folder of the payload.
+    pub(crate) data: PathBuf,
+    /// Folder for settings and logs.
+    pub(crate) scratch: PathBuf,
+    /// The port that the client listens on.
+    pub(crate) port: u16,
+    /// Bytes a second that it may send; without a limit if absent.
+    pub(crate) upload_limit: Option<u64>,
+    /// The authority that signed the tracker's certificate.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// A client that other clients trade with.
+pub(crate) trait Client: Sync {
+    fn name(&self) -> &'static str;
+
+    /// The programs it needs, each with the Debian package that brings it.
+    fn needs(&self) -> &'static [(&'static str, &'static str)];
+
+    /// Whether it can trade such torrents.
+    fn can(&self, payload: Payload) -> bool {
+        // Most know v1 alone; to them a hybrid is a v1 torrent with padding files.
+        payload != Payload::V2
+    }
+
+    /// Whether it dials 127.0.0.1. One that does not must be dialled.
+    fn dials_loopback(&self) -> bool {
+        true
+    }
+
+    /// The command that creates a torrent at `out` of the payload at `path`; absent where nobody asks for it.
+    fn create(&self, _payload: Payload, _path: &Path, _out: &Path) -> Option<Command> {
+        None
+    }
+
+    /// Starts it.
+    fn start(&self, job: &Job) -> Result<Box<dyn Running>>;
+}
+
+/// A client at work. Dropping it kills it.
+pub(crate) trait Running {
+    /// Whether everything is there: a download has finished, a seed has found its files complete.
+    fn is_complete(&mut self) -> Result<bool>;
+
+    /// Has it end properly, with all it fetched on disk.
+    fn stop(&mut self) -> Result<()>;
+
+    /// Bytes of payload sent, when the client tells (after [`Running::stop`]).
+    fn uploaded(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+/// Text for a file of settings.
+pub(crate) fn text(path: &Path) -> String {
+    path.display().to_string()
+}

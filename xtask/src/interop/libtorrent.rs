@@ -1,0 +1,78 @@
+//! libtorrent (the one of qBittorrent and Deluge) through its Python bindings.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::client::{Client, Goal, Job, Running};
+use super::payload::Payload;
+use super::process::Process;
+
+pub(crate) struct Libtorrent;
+
+/// The script that drives it; it runs with Debian's own Python, which sees the bindings.
+pub(crate) fn script() -> PathBuf {
+    crate::cargo::root().join("xtask/interop/libtorrent_client.py")
+}
+
+impl Client for Libtorrent {
+    fn name(&self) -> &'static str {
+        "libtorrent"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[(
+            "/usr/lib/python3/dist-packages/libtorrent*.so",
+            "python3-libtorrent",
+        )]
+    }
+
+    fn can(&self, _payload: Payload) -> bool {
+        true
+    }
+
+    fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(script()).arg(match job.goal {
+            Goal::Seed => "seed",
+            Goal::Download => "download",
+        });
+        command.args(["--port", &job.port.to_string()]);
+        if let Some(limit) = job.upload_limit {
+            command.args(["--upload-limit", &limit.to_string()]);
+        }
+        command
+            .arg("--output")
+            .arg(&job.data)
+            .arg(&job.torrent.path);
+        if let Some(ca_file) = &job.ca_file {
+            command.env("SSL_CERT_FILE", ca_file);
+        }
+        let process = Process::start("libtorrent", &job.scratch, &command)?;
+        Ok(Box::new(RunningLibtorrent { process }))
+    }
+}
+
+struct RunningLibtorrent {
+    process: Process,
+}
+
+impl Running for RunningLibtorrent {
+    fn is_complete(&mut self) -> Result<bool> {
+        self.process.expect_running()?;
+        Ok(self.process.printed()?.contains("DONE"))
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.process.stop()
+    }
+
+    fn uploaded(&self) -> Result<Option<u64>> {
+        let printed = self.process.printed()?;
+        let line = printed
+            .lines()
+            .find_map(|line| line.strip_prefix("UPLOADED "));
+        Ok(line.map(str::parse).transpose()?)
+    }
+}

@@ -1,0 +1,97 @@
+//! qBittorrent without its window, through its web interface.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::client::{Client, Job, Running, text};
+use super::payload::Payload;
+use super::process::{Deadline, Process};
+use super::{http, port};
+
+pub(crate) struct Qbittorrent;
+
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Client for Qbittorrent {
+    fn name(&self) -> &'static str {
+        "qbittorrent"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[("qbittorrent-nox", "qbittorrent-nox")]
+    }
+
+    fn can(&self, _payload: Payload) -> bool {
+        true
+    }
+
+    fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
+        let web_port = port::free();
+        let configuration = job.scratch.join("qBittorrent/config");
+        fs::create_dir_all(&configuration)?;
+        fs::write(
+            configuration.join("qBittorrent.conf"),
+            format!(
+                "[LegalNotice]\nAccepted=true\n\
+                 [Preferences]\nWebUI\\LocalHostAuth=false\nWebUI\\CSRFProtection=false\nWebUI\\Address=127.0.0.1\n\
+                 WebUI\\Port={web_port}\n\
+                 [BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\
+                 Session\\Encryption=2\nSession\\Port={}\nSession\\BTProtocol=TCP\nSession\\DefaultSavePath={}\n\
+                 Session\\QueueingSystemEnabled=false\nSession\\GlobalUPSpeedLimit={}\n\
+                 Session\\ValidateHTTPSTrackerCertificate=true\n\
+                 [Network]\nPortForwardingEnabled=false\n",
+                job.port,
+                text(&job.data),
+                job.upload_limit.unwrap_or(0) / 1024,
+            ),
+        )?;
+        let mut command = Command::new("qbittorrent-nox");
+        command.arg(format!("--profile={}", text(&job.scratch)));
+        command.arg(format!("--webui-port={web_port}"));
+        if let Some(ca_file) = &job.ca_file {
+            command.env("SSL_CERT_FILE", ca_file);
+        }
+        let mut process = Process::start("qbittorrent", &job.scratch, &command)?;
+        Deadline::after(START_TIMEOUT).until("qbittorrent answers", || {
+            process.expect_running()?;
+            Ok(http::request("GET", web_port, "/api/v2/app/version", &[], &[]).is_ok())
+        })?;
+        let mut form =
+            b"--B\r\nContent-Disposition: form-data; name=\"torrents\"; filename=\"t.torrent\"\r\n\
+            Content-Type: application/x-bittorrent\r\n\r\n"
+                .to_vec();
+        form.extend(fs::read(&job.torrent.path)?);
+        form.extend(b"\r\n--B--\r\n");
+        let kind = "Content-Type: multipart/form-data; boundary=B";
+        let answer = http::request("POST", web_port, "/api/v2/torrents/add", &[kind], &form)?;
+        if answer.status != 200 || !answer.body.starts_with(b"Ok") {
+            bail!(
+                "qbittorrent does not take the torrent: status {}",
+                answer.status
+            );
+        }
+        Ok(Box::new(RunningQbittorrent { process, web_port }))
+    }
+}
+
+struct RunningQbittorrent {
+    process: Process,
+    web_port: u16,
+}
+
+impl Running for RunningQbittorrent {
+    fn is_complete(&mut self) -> Result<bool> {
+        self.process.expect_running()?;
+        let answer = http::request("GET", self.web_port, "/api/v2/torrents/info", &[], &[])?;
+        let torrents: Value = serde_json::from_slice(&answer.body)?;
+        Ok(torrents[0]["progress"] == 1)
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.process.stop()
+    }
+}

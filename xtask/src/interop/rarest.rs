@@ -1,0 +1,85 @@
+//! Our own client.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::client::{Client, Goal, Job, Running};
+use super::payload::Payload;
+use super::process::Process;
+
+pub(crate) struct Rarest {
+    /// The binary.
+    pub(crate) program: PathBuf,
+}
+
+impl Client for Rarest {
+    fn name(&self) -> &'static str {
+        "rarest"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    fn can(&self, _payload: Payload) -> bool {
+        true
+    }
+
+    fn create(&self, payload: Payload, path: &Path, out: &Path) -> Option<Command> {
+        let mut command = Command::new(&self.program);
+        command.arg("create").arg(path).arg("-o").arg(out);
+        command.args(["--format", payload.format(), "--piece-length", "65536"]);
+        Some(command)
+    }
+
+    fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
+        let mut command = Command::new(&self.program);
+        command.arg(match job.goal {
+            Goal::Seed => "seed",
+            Goal::Download => "download",
+        });
+        command
+            .arg(&job.torrent.path)
+            .arg("--output")
+            .arg(&job.data);
+        command.args(["--listen-port", &job.port.to_string()]);
+        if let Some(limit) = job.upload_limit {
+            command.args(["--limit-up", &limit.to_string()]);
+        }
+        if let Some(ca_file) = &job.ca_file {
+            command.arg("--ca-file").arg(ca_file);
+        }
+        let process = Process::start("rarest", &job.scratch, &command)?;
+        Ok(Box::new(RunningRarest {
+            process,
+            goal: job.goal,
+        }))
+    }
+}
+
+struct RunningRarest {
+    process: Process,
+    goal: Goal,
+}
+
+impl Running for RunningRarest {
+    fn is_complete(&mut self) -> Result<bool> {
+        match self.goal {
+            Goal::Seed => {
+                self.process.expect_running()?;
+                Ok(self.process.printed()?.contains("READY"))
+            }
+            Goal::Download => match self.process.ended()? {
+                None => Ok(false),
+                Some(status) if status.success() => Ok(true),
+                Some(status) => bail!("rarest ended with {status}; {}", self.process.last_line()),
+            },
+        }
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.process.stop()
+    }
+}

@@ -1,0 +1,352 @@
+//! The rows of the matrix: who trades what with whom, and how they find each other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::client::{Client, Goal, Job, Running};
+use super::payload::{self, Payload, Torrent};
+use super::port;
+use super::process::Deadline;
+use super::tracker::{Scheme, Tracker};
+
+/// How long a row may take. The slowest clients look for peers every 10 s and raise their speed once a second.
+const ROW_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Speed of the seed from which a download that is to be interrupted comes, in bytes a second: the payload takes seconds.
+const INTERRUPTED_RATE: u64 = 4_000_000;
+
+/// The share of the payload after which a download is interrupted.
+const INTERRUPTED_SHARE: f64 = 0.3;
+
+/// What happens in a row; clients are named by their place in the list of all.
+#[derive(Clone, Debug)]
+pub(crate) enum Story {
+    /// `seed` serves, `fetch` downloads.
+    Trade {
+        seed: &'static str,
+        fetch: &'static str,
+    },
+    /// `begin` is stopped in the middle of a download, `finish` goes on in the same folder.
+    TakeOver {
+        begin: &'static str,
+        finish: &'static str,
+    },
+    /// Ours creates the torrent; libtorrent finds the files complete.
+    Create,
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) story: Story,
+    pub(crate) payload: Payload,
+    pub(crate) scheme: Scheme,
+}
+
+const OURS: &str = "rarest";
+
+/// All rows in the order in which they are started. Rows without our client prove the harness; they run only when named.
+pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |name: String, story: Story, payload: Payload, scheme: Scheme| {
+        rows.push(Row {
+            name,
+            story,
+            payload,
+            scheme,
+        });
+    };
+    for client in clients.iter().filter(|client| client.name() != OURS) {
+        let name = client.name();
+        for (payload, scheme) in [
+            (Payload::Single, Scheme::Http),
+            (Payload::Multi, Scheme::Udp),
+            (Payload::Hybrid, Scheme::Http),
+            (Payload::V2, Scheme::Udp),
+        ] {
+            if client.can(payload) {
+                for (seed, fetch) in [(name, OURS), (OURS, name)] {
+                    add(
+                        trade_name(seed, fetch, payload),
+                        Story::Trade { seed, fetch },
+                        payload,
+                        scheme,
+                    );
+                }
+            }
+        }
+        for (begin, finish) in [(name, OURS), (OURS, name)] {
+            let row = format!("{finish}-finishes-{begin}");
+            add(
+                row,
+                Story::TakeOver { begin, finish },
+                Payload::Multi,
+                Scheme::Http,
+            );
+        }
+    }
+    for (seed, fetch) in [("libtorrent", OURS), (OURS, "libtorrent")] {
+        let name = format!("https.{seed}-to-{fetch}");
+        add(
+            name,
+            Story::Trade { seed, fetch },
+            Payload::Single,
+            Scheme::Https,
+        );
+    }
+    for payload in [
+        Payload::Single,
+        Payload::Multi,
+        Payload::Hybrid,
+        Payload::V2,
+    ] {
+        add(
+            format!("create.{}", payload.name()),
+            Story::Create,
+            payload,
+            Scheme::Http,
+        );
+    }
+    let reference = "libtorrent";
+    for client in clients
+        .iter()
+        .filter(|client| ![OURS, reference].contains(&client.name()))
+    {
+        let name = client.name();
+        for (seed, fetch) in [(name, reference), (reference, name)] {
+            let payload = if name == "qbittorrent" {
+                Payload::V2
+            } else {
+                Payload::Multi
+            };
+            let row = format!("reference.{}", trade_name(seed, fetch, payload));
+            add(row, Story::Trade { seed, fetch }, payload, Scheme::Udp);
+            let row = format!(
+                "reference.https.{}",
+                trade_name(seed, fetch, Payload::Hybrid)
+            );
+            add(
+                row,
+                Story::Trade { seed, fetch },
+                Payload::Hybrid,
+                Scheme::Https,
+            );
+            let row = format!("reference.{fetch}-finishes-{seed}");
+            add(
+                row,
+                Story::TakeOver {
+                    begin: seed,
+                    finish: fetch,
+                },
+                Payload::Multi,
+                Scheme::Http,
+            );
+        }
+    }
+    rows
+}
+
+fn trade_name(seed: &str, fetch: &str, payload: Payload) -> String {
+    format!("{seed}-to-{fetch}.{}", payload.name())
+}
+
+impl Row {
+    /// Whether it runs only when it is named.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.name.starts_with("reference.")
+    }
+
+    /// Plays the row in `folder`, which keeps the logs; how long it took.
+    pub(crate) fn play(&self, clients: &[&dyn Client], folder: &Path) -> Result<Duration> {
+        let began = Instant::now();
+        let stage = Stage::prepare(self, clients, folder)?;
+        match self.story {
+            Story::Trade { seed, fetch } => stage.trade(seed, fetch)?,
+            Story::TakeOver { begin, finish } => stage.take_over(begin, finish)?,
+            Story::Create => stage.create()?,
+        }
+        Ok(began.elapsed())
+    }
+}
+
+/// What a row plays with: files, torrent, tracker.
+struct Stage<'a> {
+    clients: &'a [&'a dyn Client],
+    payload: Payload,
+    folder: PathBuf,
+    original: PathBuf,
+    copy: PathBuf,
+    total: u64,
+    torrent: Torrent,
+    tracker: Tracker,
+    deadline: Deadline,
+}
+
+impl<'a> Stage<'a> {
+    fn prepare(row: &Row, clients: &'a [&'a dyn Client], folder: &Path) -> Result<Self> {
+        let (original, copy) = (folder.join("original"), folder.join("copy"));
+        fs::create_dir_all(&copy)?;
+        // The contents follow from the name, so that rows side by side never trade with each other.
+        let seed = row.name.bytes().fold(0, |seed: u64, byte| {
+            seed.wrapping_mul(257) + u64::from(byte)
+        });
+        let total = payload::write(row.payload, &original, seed)?;
+        let mut tracker = Tracker::new(row.scheme, &folder.join("tracker"))?;
+        let torrent = payload::torrent(
+            row.payload,
+            &original,
+            &folder.join("of.torrent"),
+            tracker.url(),
+        )?;
+        tracker.serve(&torrent.info_hashes)?;
+        Ok(Self {
+            clients,
+            payload: row.payload,
+            folder: folder.to_owned(),
+            original,
+            copy,
+            total,
+            torrent,
+            tracker,
+            deadline: Deadline::after(ROW_TIMEOUT),
+        })
+    }
+
+    fn client(&self, name: &str) -> Result<&'a dyn Client> {
+        let client = self.clients.iter().find(|client| client.name() == name);
+        Ok(*client.with_context(|| format!("there is no client `{name}`"))?)
+    }
+
+    fn job(&self, scratch: &str, goal: Goal, data: &Path) -> Job {
+        Job {
+            goal,
+            torrent: self.torrent.clone(),
+            data: data.to_owned(),
+            scratch: self.folder.join(scratch),
+            port: port::free(),
+            upload_limit: None,
+            ca_file: self.tracker.ca_file().map(Path::to_owned),
+        }
+    }
+
+    fn seed(
+        &self,
+        name: &str,
+        scratch: &str,
+        upload_limit: Option<u64>,
+    ) -> Result<Box<dyn Running>> {
+        let job = Job {
+            upload_limit,
+            ..self.job(scratch, Goal::Seed, &self.original)
+        };
+        let mut seed = self.client(name)?.start(&job)?;
+        self.deadline
+            .until(&format!("{name} seeds"), || seed.is_complete())?;
+        Ok(seed)
+    }
+
+    /// Starts a seed and a download, in the order in which they find each other: who dials comes second.
+    fn pair(
+        &self,
+        seed: &str,
+        fetch: &str,
+        scratch: &str,
+        upload_limit: Option<u64>,
+    ) -> Result<Pair> {
+        let fetcher = self.client(fetch)?;
+        let job = self.job(
+            &format!("{scratch}-{fetch}-fetches"),
+            Goal::Download,
+            &self.copy,
+        );
+        let scratch = format!("{scratch}-{seed}-seeds");
+        if fetcher.dials_loopback() {
+            let seed = self.seed(seed, &scratch, upload_limit)?;
+            return Ok(Pair {
+                seed,
+                fetch: fetcher.start(&job)?,
+            });
+        }
+        let fetch = fetcher.start(&job)?;
+        self.deadline
+            .until("the download is known to the tracker", || {
+                Ok(self.tracker.peers(&self.torrent.info_hashes[0])? > 0)
+            })?;
+        Ok(Pair {
+            seed: self.seed(seed, &scratch, upload_limit)?,
+            fetch,
+        })
+    }
+
+    fn trade(&self, seed: &str, fetch: &str) -> Result<()> {
+        let mut pair = self.pair(seed, fetch, "trade", None)?;
+        self.deadline
+            .until(&format!("{fetch} is complete"), || pair.fetch.is_complete())?;
+        pair.fetch.stop()?;
+        payload::compare(self.payload, &self.original, &self.copy)
+    }
+
+    fn take_over(&self, begin: &str, finish: &str) -> Result<()> {
+        let mut first = self.pair("libtorrent", begin, "1", Some(INTERRUPTED_RATE))?;
+        self.deadline
+            .until(&format!("{begin} has fetched a part"), || {
+                Ok(payload::written(self.payload, &self.copy) > INTERRUPTED_SHARE)
+            })?;
+        first.fetch.stop()?;
+        first.seed.stop()?;
+        let share = payload::written(self.payload, &self.copy);
+        if share >= 1.0 {
+            bail!("{begin} was done before it was stopped");
+        }
+        let mut second = self.pair("libtorrent", finish, "2", None)?;
+        self.deadline.until(&format!("{finish} is complete"), || {
+            second.fetch.is_complete()
+        })?;
+        second.fetch.stop()?;
+        second.seed.stop()?;
+        payload::compare(self.payload, &self.original, &self.copy)?;
+        // Half of what was there, at least, must not be fetched once more.
+        let uploaded = second
+            .seed
+            .uploaded()?
+            .context("libtorrent tells what it sent")?;
+        #[expect(clippy::cast_precision_loss, reason = "a share of some MB")]
+        let fetched = uploaded as f64 / self.total as f64;
+        if fetched > 1.0 - share / 2.0 {
+            bail!(
+                "{finish} fetched {fetched:.2} of the payload although {share:.2} of it was there"
+            );
+        }
+        Ok(())
+    }
+
+    fn create(&self) -> Result<()> {
+        let ours = self.folder.join("ours.torrent");
+        let path = self.original.join(payload::NAME);
+        let command = self.client(OURS)?.create(self.payload, &path, &ours);
+        let mut command = command.context("our client creates torrents")?;
+        crate::cargo::output(&mut command)?;
+        let job = Job {
+            torrent: Torrent {
+                path: ours,
+                info_hashes: Vec::new(),
+            },
+            ..self.job("libtorrent", Goal::Seed, &self.original)
+        };
+        let mut checked = self.client("libtorrent")?.start(&job)?;
+        self.deadline
+            .until("libtorrent finds the files complete", || {
+                checked.is_complete()
+            })
+    }
+}
+
+/// A seed and a download that were started together.
+struct Pair {
+    seed: Box<dyn Running>,
+    fetch: Box<dyn Running>,
+}

@@ -1,0 +1,80 @@
+//! rTorrent, as a daemon that reads one file of commands.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::client::{Client, Goal, Job, Running, text};
+use super::process::Process;
+
+pub(crate) struct Rtorrent;
+
+impl Client for Rtorrent {
+    fn name(&self) -> &'static str {
+        "rtorrent"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[("rtorrent", "rtorrent")]
+    }
+
+    fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
+        let session = job.scratch.join("session");
+        fs::create_dir_all(&session)?;
+        // It forgets that it finished what was complete from the start, so each goal has its event.
+        let mark = job.scratch.join("complete");
+        let event = match job.goal {
+            Goal::Seed => "hash_done",
+            Goal::Download => "finished",
+        };
+        let ca_file = job
+            .ca_file
+            .as_ref()
+            .map(|file| format!("network.http.cacert.set = {}\n", text(file)))
+            .unwrap_or_default();
+        let rc = job.scratch.join("rc");
+        fs::write(
+            &rc,
+            format!(
+                "directory.default.set = \"{}\"\nsession.path.set = {}\n\
+                 network.port_range.set = {port}-{port}\nnetwork.port_random.set = no\n\
+                 network.bind_address.set = 127.0.0.1\ndht.mode.set = disable\nprotocol.pex.set = no\n\
+                 trackers.use_udp.set = yes\nthrottle.global_up.max_rate.set_kb = {}\n{ca_file}\
+                 protocol.encryption.set = none\nsystem.daemon.set = true\npieces.hash.on_completion.set = no\n\
+                 method.set_key = event.download.{event}, interop, \"execute2 = touch, {}\"\n\
+                 schedule2 = go, 0, 0, \"load.start={}\"\n",
+                text(&job.data),
+                text(&session),
+                job.upload_limit.unwrap_or(0) / 1024,
+                text(&mark),
+                text(&job.torrent.path),
+                port = job.port,
+            ),
+        )?;
+        let mut command = Command::new("rtorrent");
+        command
+            .arg("-n")
+            .arg("-o")
+            .arg(format!("import={}", text(&rc)));
+        let process = Process::start("rtorrent", &job.scratch, &command)?;
+        Ok(Box::new(RunningRtorrent { process, mark }))
+    }
+}
+
+struct RunningRtorrent {
+    process: Process,
+    mark: PathBuf,
+}
+
+impl Running for RunningRtorrent {
+    fn is_complete(&mut self) -> Result<bool> {
+        self.process.expect_running()?;
+        Ok(self.mark.exists())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.process.stop()
+    }
+}
