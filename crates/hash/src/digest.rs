@@ -12,6 +12,16 @@ macro_rules! digest {
             /// Length of a digest, in bytes.
             pub const LENGTH: usize = $length;
 
+            /// The digest that a final chaining value stands for.
+            #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
+            pub(crate) fn from_words(words: [u32; $length / 4]) -> Self {
+                let mut bytes = [0; $length];
+                for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+                    *bytes = word.to_be_bytes();
+                }
+                Self(bytes)
+            }
+
             /// The bytes of the digest.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; $length] {

@@ -1,8 +1,11 @@
 //! SHA-1 and SHA-256 of one buffer or of many at once.
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod digest;
+#[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "instructions that only some CPUs have")]
+mod lanes;
 mod sha1;
 mod sha256;
 

@@ -55,6 +55,13 @@ pub fn sha1(message: &[u8]) -> Sha1Digest {
 /// Digest `i` is that of message `i`; the messages may have any lengths.
 #[must_use]
 pub fn sha1_many(messages: &[Slices<'_>]) -> Vec<Sha1Digest> {
+    #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
+    if let Some(lanes) = crate::lanes::Sha1Lanes::detect()
+        && messages.len() > 1
+    {
+        let states = crate::lanes::hash_many(lanes, messages);
+        return states.into_iter().map(Sha1Digest::from_words).collect();
+    }
     messages
         .iter()
         .map(|slices| {

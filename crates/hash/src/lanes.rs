@@ -1,0 +1,246 @@
+//! Several independent messages hashed side by side in one thread.
+//!
+//! One stream of SHA-1 or SHA-256 is bound by the latency of the CPU's hash instructions: each round waits for the
+//! one before. Rounds of different messages do not wait for each other, so several streams in one loop keep the
+//! units busy. More than four gain next to nothing.
+//!
+//! This file cuts messages into runs of whole 64-byte blocks and keeps the lanes full; `x86` compresses them.
+
+mod x86;
+
+use std::array;
+use std::ops::Range;
+use std::slice;
+
+pub(crate) use x86::{Sha1Lanes, Sha256Lanes};
+
+use crate::Slices;
+
+/// Length of a block of SHA-1 and SHA-256, in bytes.
+const BLOCK_LENGTH: usize = 64;
+
+/// Length of the message length that ends the last block, in bytes.
+const LENGTH_LENGTH: usize = 8;
+
+/// Messages that are hashed at once.
+const LANES: usize = 4;
+
+type Block = [u8; BLOCK_LENGTH];
+
+/// A hash function that compresses blocks of several messages in one loop.
+///
+/// A value is the proof that this CPU has the instructions for it.
+pub(crate) trait Compress: Copy {
+    /// The chaining value between two blocks.
+    type State: Copy;
+    /// The chaining value before the first block.
+    const INITIAL: Self::State;
+
+    /// Compresses all blocks of `runs[i]` into `states[i]`. The runs are equally long.
+    fn compress<const N: usize>(self, states: &mut [Self::State; N], runs: [&[Block]; N]);
+}
+
+/// The last chaining value of each message, in the order of the messages.
+pub(crate) fn hash_many<C: Compress>(compress: C, messages: &[Slices<'_>]) -> Vec<C::State> {
+    let mut states = vec![C::INITIAL; messages.len()];
+    let mut waiting = messages.iter().enumerate();
+    let mut lanes = Vec::with_capacity(LANES);
+    loop {
+        let free = LANES - lanes.len();
+        lanes.extend(waiting.by_ref().take(free).map(|(message, slices)| Lane {
+            message,
+            state: C::INITIAL,
+            input: Input::new(slices),
+        }));
+        match lanes.len() {
+            0 => return states,
+            1 => advance::<C, 1>(compress, &mut lanes),
+            2 => advance::<C, 2>(compress, &mut lanes),
+            3 => advance::<C, 3>(compress, &mut lanes),
+            _ => advance::<C, LANES>(compress, &mut lanes),
+        }
+        lanes.retain(|lane| {
+            if lane.input.is_finished() {
+                states[lane.message] = lane.state;
+            }
+            !lane.input.is_finished()
+        });
+    }
+}
+
+/// One message on its way.
+struct Lane<'a, S> {
+    message: usize,
+    state: S,
+    input: Input<'a>,
+}
+
+/// Compresses as many blocks of each of the `N` lanes as the shortest run has.
+fn advance<C: Compress, const N: usize>(compress: C, lanes: &mut [Lane<'_, C::State>]) {
+    let blocks = lanes
+        .iter()
+        .map(|lane| lane.input.run().len())
+        .min()
+        .unwrap_or(0);
+    let mut states: [C::State; N] = array::from_fn(|i| lanes[i].state);
+    let runs: [&[Block]; N] = array::from_fn(|i| &lanes[i].input.run()[..blocks]);
+    compress.compress(&mut states, runs);
+    for (lane, state) in lanes.iter_mut().zip(states) {
+        lane.state = state;
+        lane.input.advance(blocks);
+    }
+}
+
+/// What is left of a message and its padding, as runs of whole blocks.
+struct Input<'a> {
+    slices: slice::Iter<'a, &'a [u8]>,
+    /// What is left of the slice being read.
+    current: &'a [u8],
+    /// A block that crosses slices, or the last one or two with their padding.
+    gathered: [u8; 2 * BLOCK_LENGTH],
+    /// The blocks of `gathered` that are to be compressed before those of `current`.
+    ready: Range<usize>,
+    /// Bytes of the message in all slices taken so far.
+    length: u64,
+    padded: bool,
+}
+
+impl<'a> Input<'a> {
+    fn new(slices: &'a [&'a [u8]]) -> Self {
+        let mut input = Self {
+            slices: slices.iter(),
+            current: &[],
+            gathered: [0; 2 * BLOCK_LENGTH],
+            ready: 0..0,
+            length: 0,
+            padded: false,
+        };
+        input.prepare();
+        input
+    }
+
+    /// The next blocks; empty only when the input is finished.
+    fn run(&self) -> &[Block] {
+        if self.ready.is_empty() {
+            self.current.as_chunks().0
+        } else {
+            &self.gathered.as_chunks().0[self.ready.clone()]
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.padded && self.ready.is_empty()
+    }
+
+    /// Leaves the first `blocks` of the run behind.
+    fn advance(&mut self, blocks: usize) {
+        if self.ready.is_empty() {
+            self.current = &self.current[blocks * BLOCK_LENGTH..];
+        } else {
+            self.ready.start += blocks;
+        }
+        if self.ready.is_empty() && self.current.len() < BLOCK_LENGTH && !self.padded {
+            self.prepare();
+        }
+    }
+
+    /// Makes the next run: a long one in a slice, else one block gathered from several, else the padded end.
+    fn prepare(&mut self) {
+        let mut filled = 0;
+        while filled > 0 || self.current.len() < BLOCK_LENGTH {
+            let taken = self.current.len().min(BLOCK_LENGTH - filled);
+            let (head, rest) = self.current.split_at(taken);
+            self.gathered[filled..filled + taken].copy_from_slice(head);
+            self.current = rest;
+            filled += taken;
+            if filled == BLOCK_LENGTH {
+                self.ready = 0..1;
+                return;
+            }
+            match self.slices.next() {
+                Some(slice) => {
+                    self.current = slice;
+                    self.length += slice.len() as u64;
+                }
+                None => return self.pad(filled),
+            }
+        }
+    }
+
+    /// Ends the message behind the `filled` bytes of its last block (FIPS 180-4, section 5.1.1).
+    fn pad(&mut self, filled: usize) {
+        let blocks = (filled + 1 + LENGTH_LENGTH).div_ceil(BLOCK_LENGTH);
+        let (padding, length) = self.gathered[filled..blocks * BLOCK_LENGTH]
+            .split_last_chunk_mut::<LENGTH_LENGTH>()
+            .expect("the blocks were counted with room for the length");
+        padding.fill(0);
+        padding[0] = 0x80;
+        *length = (self.length * 8).to_be_bytes();
+        self.ready = 0..blocks;
+        self.padded = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Slices, sha1_many, sha256_many};
+
+    /// Compares both functions with the one-stream implementations, message by message.
+    fn assert_all_match(messages: &[Vec<&[u8]>]) {
+        let messages: Vec<Slices<'_>> = messages.iter().map(Vec::as_slice).collect();
+        let together = (sha1_many(&messages), sha256_many(&messages));
+        for (index, slices) in messages.iter().enumerate() {
+            let joined = slices.concat();
+            let alone = sha1_smol::Sha1::from(&joined).digest().bytes();
+            assert_eq!(
+                together.0[index].0,
+                alone,
+                "SHA-1 of message {index} of {}",
+                messages.len()
+            );
+            assert_eq!(
+                together.1[index],
+                crate::sha256(&joined),
+                "SHA-256 of message {index} of {}",
+                messages.len()
+            );
+        }
+    }
+
+    fn ramp(length: usize) -> Vec<u8> {
+        (0..251u8).cycle().take(length).collect()
+    }
+
+    #[test]
+    fn every_length_around_block_borders_beside_longer_and_shorter_ones() {
+        let data = ramp(400);
+        for length in 0..=300 {
+            assert_all_match(&[
+                vec![&data[..length]],
+                vec![&data],
+                vec![],
+                vec![&data[..63]],
+            ]);
+        }
+    }
+
+    #[test]
+    fn any_number_of_messages_keeps_its_order() {
+        let data = ramp(2_000);
+        for count in 0..=13 {
+            let messages: Vec<_> = (0..count).map(|i| vec![&data[i..i * 150]]).collect();
+            assert_all_match(&messages);
+        }
+    }
+
+    #[test]
+    fn slices_may_be_cut_anywhere() {
+        let data = ramp(200);
+        for first in 0..=130 {
+            for second in first..=135 {
+                let cut: [&[u8]; 4] = [&data[..first], &data[first..second], &[], &data[second..]];
+                assert_all_match(&[cut.to_vec(), vec![&data[first..]]]);
+            }
+        }
+    }
+}
