@@ -1,7 +1,13 @@
 //! The messages of the peer protocol, as they stand on the wire: well formed, not yet believed.
 
+pub(crate) mod decode;
+pub(crate) mod encode;
+mod id;
+
 use bytes::Bytes;
 use rarest_metainfo::BlockRequest;
+
+use crate::limits::{MAX_HASHES, MAX_PROOF_LAYERS};
 
 /// One message behind the handshake.
 ///
@@ -93,4 +99,23 @@ pub struct HashRange {
     pub length: u32,
     /// Number of layers above the base for which uncles are wanted.
     pub proof_layers: u32,
+}
+
+impl HashRange {
+    /// Length on the wire, in bytes.
+    pub(crate) const ENCODED_LENGTH: usize = 48;
+
+    /// Whether the range can be asked for: `length` is a power of two between 2 and
+    /// [`MAX_HASHES`](crate::limits::MAX_HASHES), `index` a multiple of it, and the layers are those of a tree of at
+    /// most 2^64 leaves.
+    ///
+    /// Whether the tree has such a layer, only its owner knows.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        (2..=MAX_HASHES).contains(&self.length)
+            && self.length.is_power_of_two()
+            && self.index.is_multiple_of(self.length)
+            && self.base_layer < MAX_PROOF_LAYERS
+            && self.proof_layers < MAX_PROOF_LAYERS
+    }
 }
