@@ -1,6 +1,9 @@
 //! What a torrent tells one of its connections.
 
+use bytes::Bytes;
 use rarest_metainfo::{Block, PieceIndex};
+
+use crate::{Extension, HashRange};
 
 /// Something to say to the remote peer. Commands of one decision travel as a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,4 +27,26 @@ pub enum Command {
     AllowFast(PieceIndex),
     /// Say that a piece is gone (BEP 54), if the peer speaks that extension.
     DontHave(PieceIndex),
+    /// Propose a piece that is cheap for us to send (BEP 6), if the peer speaks the fast extension.
+    Suggest(PieceIndex),
+    /// Say that we want no pieces any more (BEP 21), if the peer speaks the extension protocol.
+    UploadOnly,
+    /// Send a message of an extension, if the peer receives it.
+    Extended {
+        /// Which extension.
+        extension: Extension,
+        /// What follows the id.
+        payload: Bytes,
+    },
+    /// Ask for hashes (BEP 52). Answered with exactly one `Hashes` or `HashesReturned` event.
+    RequestHashes(Box<HashRange>),
+    /// Answer a `HashesRequested` event. What is not answered in time is rejected.
+    SendHashes {
+        /// The range of the event.
+        range: Box<HashRange>,
+        /// The hashes, then the uncles towards the root; 32 bytes each.
+        hashes: Bytes,
+    },
+    /// Refuse a `HashesRequested` event.
+    RejectHashes(Box<HashRange>),
 }

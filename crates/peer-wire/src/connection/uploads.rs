@@ -1,0 +1,140 @@
+//! The peer's requests: those that wait for the driver, and those it is reading.
+
+use std::collections::VecDeque;
+
+use rarest_metainfo::{Block, PieceIndex};
+
+use crate::limits::{ALLOWED_FAST_SERVINGS, DEFAULT_REQUEST_QUEUE, MAX_ALLOWED_FAST};
+
+/// Accepted requests of the peer, at most as many as we announced.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    waiting: VecDeque<Block>,
+    /// Taken by the driver and not answered yet.
+    in_service: VecDeque<Block>,
+    /// Pieces that the peer may request while we choke it.
+    allowed_fast: Vec<Grant>,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Grant {
+    piece: PieceIndex,
+    /// Requests that are still served.
+    left: u32,
+}
+
+impl Uploads {
+    pub(super) fn new(limit: u32) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            in_service: VecDeque::new(),
+            allowed_fast: Vec::new(),
+            limit: limit.max(DEFAULT_REQUEST_QUEUE) as usize,
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes a request; `false` when there are too many.
+    pub(super) fn push(&mut self, block: Block) -> bool {
+        let has_room = self.waiting.len() + self.in_service.len() < self.limit;
+        if has_room {
+            self.waiting.push_back(block);
+        }
+        has_room
+    }
+
+    /// Number of requests that the driver can take.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Hands the oldest request to the driver.
+    pub(super) fn pop(&mut self) -> Option<Block> {
+        let block = self.waiting.pop_front()?;
+        self.in_service.push_back(block);
+        Some(block)
+    }
+
+    /// The driver answers; `false` when the request was cancelled or choked away in the meantime.
+    pub(super) fn finish(&mut self, block: Block) -> bool {
+        remove(&mut self.in_service, block)
+    }
+
+    /// The peer takes back a request; `false` when there is none.
+    pub(super) fn cancel(&mut self, block: Block) -> bool {
+        remove(&mut self.waiting, block) || remove(&mut self.in_service, block)
+    }
+
+    /// We choke the peer: takes out the requests that end by it, oldest first.
+    pub(super) fn choke(&mut self, mut ended: impl FnMut(Block)) {
+        let Self {
+            waiting,
+            in_service,
+            allowed_fast,
+            ..
+        } = self;
+        for requests in [in_service, waiting] {
+            requests.retain(|&block| {
+                let stays = allowed_fast
+                    .iter()
+                    .any(|grant| grant.piece == block.piece());
+                if !stays {
+                    ended(block);
+                }
+                stays
+            });
+        }
+    }
+
+    /// A piece is gone: takes out its requests, oldest first.
+    pub(super) fn forget_piece(&mut self, piece: PieceIndex, mut ended: impl FnMut(Block)) {
+        for requests in [&mut self.in_service, &mut self.waiting] {
+            requests.retain(|&block| {
+                let stays = block.piece() != piece;
+                if !stays {
+                    ended(block);
+                }
+                stays
+            });
+        }
+    }
+
+    /// Lets the peer request the piece while choked; `false` when it may already, or there are too many.
+    pub(super) fn allow_fast(&mut self, piece: PieceIndex, block_count: u32) -> bool {
+        let is_new = self.allowed_fast.iter().all(|grant| grant.piece != piece)
+            && self.allowed_fast.len() < MAX_ALLOWED_FAST;
+        if is_new {
+            self.allowed_fast.push(Grant {
+                piece,
+                left: block_count.saturating_mul(ALLOWED_FAST_SERVINGS),
+            });
+        }
+        is_new
+    }
+
+    /// Whether a request for the piece is served although we choke. Counts it.
+    pub(super) fn use_allowed_fast(&mut self, piece: PieceIndex) -> bool {
+        let grant = self
+            .allowed_fast
+            .iter_mut()
+            .find(|grant| grant.piece == piece && grant.left > 0);
+        grant.is_some_and(|grant| {
+            grant.left -= 1;
+            true
+        })
+    }
+}
+
+/// Removes the oldest request for `block`. Answers come mostly in order, so it is mostly the first.
+fn remove(requests: &mut VecDeque<Block>, block: Block) -> bool {
+    if requests.front() == Some(&block) {
+        requests.pop_front();
+        return true;
+    }
+    let found = requests.iter().position(|&request| request == block);
+    found.is_some_and(|index| requests.remove(index).is_some())
+}

@@ -1,0 +1,9 @@
+//! Stories about two peers, or one peer and a script, in virtual time.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
+mod choke;
+mod pair;
+mod time;
