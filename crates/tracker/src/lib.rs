@@ -1,3 +1,18 @@
 //! BitTorrent trackers: HTTP and UDP announce and scrape, tiers and back-off; pure protocol, clients behind features.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod announce;
+#[cfg(any(feature = "http", feature = "udp"))]
+pub mod client;
+mod compact;
+mod error;
+pub mod http;
+mod scrape;
+pub mod udp;
+mod url;
+
+pub use announce::{Announce, AnnounceReply, Event, Failure, Family, MAX_TEXT_LENGTH, Peer, Retry};
+pub use error::{Error, RedirectError, ReplyError};
+pub use scrape::{MAX_HASHES_PER_SCRAPE, ScrapeReply, SwarmCounts};
+pub use url::{MAX_URL_LENGTH, Protocol, TrackerUrl, TrackerUrlError};
