@@ -159,6 +159,10 @@ impl Geometry {
     ///
     /// # Errors
     /// [`GeometryError`] when all files are empty, the piece length is zero or there are too many pieces.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "what is left over by a division by a u32 fits one"
+    )]
     pub fn aligned(
         file_lengths: impl IntoIterator<Item = u64>,
         piece_length: u32,

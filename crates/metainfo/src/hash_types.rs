@@ -1,6 +1,7 @@
 //! The hashes that identify a torrent.
 
 use std::fmt;
+use std::str::FromStr;
 
 use rarest_hash::{Sha1Digest, Sha256Digest};
 
@@ -70,6 +71,71 @@ hex! {
     InfoHashV2: |hash| &hash.0.0;
 }
 
+/// The text is no info-hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an info-hash has 40 hex digits or 32 of base32 (v1), or 64 hex digits (v2)")]
+pub struct InvalidInfoHash;
+
+/// From 40 hex digits or 32 of base32, in either case (BEP 9).
+impl FromStr for InfoHashV1 {
+    type Err = InvalidInfoHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInfoHash> {
+        let bytes = match text.len() {
+            32 => from_base32(text.as_bytes()),
+            _ => from_hex(text.as_bytes()),
+        };
+        Ok(Self(Sha1Digest(bytes.ok_or(InvalidInfoHash)?)))
+    }
+}
+
+/// From 64 hex digits, in either case.
+impl FromStr for InfoHashV2 {
+    type Err = InvalidInfoHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInfoHash> {
+        let bytes = from_hex(text.as_bytes()).ok_or(InvalidInfoHash)?;
+        Ok(Self(Sha256Digest(bytes)))
+    }
+}
+
+fn from_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let digit = |digit: u8| {
+        char::from(digit)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// 32 digits of five bits each are exactly 20 bytes (RFC 4648, section 6).
+fn from_base32(text: &[u8]) -> Option<[u8; 20]> {
+    let mut bytes = [0; 20];
+    if text.len() != 32 {
+        return None;
+    }
+    for (bytes, digits) in bytes.chunks_exact_mut(5).zip(text.chunks_exact(8)) {
+        let mut bits = 0u64;
+        for digit in digits {
+            let value = match digit.to_ascii_uppercase() {
+                letter @ b'A'..=b'Z' => letter - b'A',
+                number @ b'2'..=b'7' => number - b'2' + 26,
+                _ => return None,
+            };
+            bits = bits << 5 | u64::from(value);
+        }
+        bytes.copy_from_slice(&bits.to_be_bytes()[3..]);
+    }
+    Some(bytes)
+}
+
 /// The identity of a torrent: one hash, or both for a hybrid.
 ///
 /// At least one of the two is present in every value that this crate makes.
@@ -88,5 +154,16 @@ impl InfoHashes {
             .map(InfoHash::from)
             .into_iter()
             .chain(self.v2.map(InfoHash::from))
+    }
+
+    /// Whether both can mean the same torrent: no hash that both have differs, and they share one.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let shared = [
+            self.v1.zip(other.v1).map(|(a, b)| a == b),
+            self.v2.zip(other.v2).map(|(a, b)| a == b),
+        ];
+        let mut shared = shared.into_iter().flatten().peekable();
+        shared.peek().is_some() && shared.all(|same| same)
     }
 }

@@ -1,0 +1,115 @@
+//! What a piece must hash to, and the check of many pieces side by side.
+
+use rarest_hash::{Sha1Digest, Sha256Digest, Slices, sha1_many, sha256_many};
+
+use crate::merkle;
+
+/// The v2 part of a piece's hash: the root of its subtree in the file's merkle tree (BEP 52).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SubtreeHash {
+    /// Root of the subtree.
+    pub root: Sha256Digest,
+    /// Height of the subtree, in leaves of 16 KiB: that of a piece, or of the whole tree of a file that has no more than one.
+    pub height: u32,
+    /// Bytes of the file in the piece. What follows in a hybrid torrent is padding, which is in no v2 hash.
+    pub data_length: u32,
+}
+
+/// What the bytes of a piece must hash to. A hybrid torrent has both hashes, and both must fit.
+///
+/// At least one of the two is present in every value that this crate makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PieceHash {
+    /// SHA-1 of the whole piece, padding included (BEP 3).
+    pub v1: Option<Sha1Digest>,
+    /// Root of the piece's merkle tree (BEP 52).
+    pub v2: Option<SubtreeHash>,
+}
+
+impl PieceHash {
+    /// Whether `data`, the whole piece in one or several slices, is what it should be.
+    ///
+    /// To check several pieces, [`verify_pieces`] is faster.
+    #[must_use]
+    pub fn matches(&self, data: Slices<'_>) -> bool {
+        verify_pieces(&[(*self, data)])[0]
+    }
+}
+
+/// Whether each piece is what it should be; all are hashed side by side.
+///
+/// A piece is given whole, in one or several slices, padding included.
+#[must_use]
+pub fn verify_pieces(pieces: &[(PieceHash, Slices<'_>)]) -> Vec<bool> {
+    let mut good: Vec<bool> = pieces
+        .iter()
+        .map(|(hash, _)| hash.v1.is_some() || hash.v2.is_some())
+        .collect();
+    verify_v1(pieces, &mut good);
+    verify_v2(pieces, &mut good);
+    good
+}
+
+fn verify_v1(pieces: &[(PieceHash, Slices<'_>)], good: &mut [bool]) {
+    let (messages, expected): (Vec<Slices<'_>>, Vec<(usize, Sha1Digest)>) = pieces
+        .iter()
+        .enumerate()
+        .filter_map(|(index, (hash, data))| Some((*data, (index, hash.v1?))))
+        .unzip();
+    for ((index, expected), actual) in expected.into_iter().zip(sha1_many(&messages)) {
+        good[index] &= actual == expected;
+    }
+}
+
+/// A piece whose leaves lie at `first_leaf..` among those of the batch.
+struct V2Piece {
+    index: usize,
+    expected: SubtreeHash,
+    first_leaf: usize,
+    leaf_count: usize,
+}
+
+fn verify_v2(pieces: &[(PieceHash, Slices<'_>)], good: &mut [bool]) {
+    let mut leaves = Vec::new();
+    let mut checked = Vec::new();
+    for (index, (hash, data)) in pieces.iter().enumerate() {
+        let Some(expected) = hash.v2 else { continue };
+        let first_leaf = leaves.len();
+        let in_file = first_bytes(data, expected.data_length as usize);
+        merkle::cut_leaves(&in_file, &mut leaves);
+        let leaf_count = leaves.len() - first_leaf;
+        // A piece of a wrong length must not reach `subtree_root`, which has room for the right one only.
+        let whole =
+            in_file.iter().map(|slice| slice.len()).sum::<usize>() == expected.data_length as usize;
+        if !whole || leaf_count > 1 << expected.height.min(merkle::MAX_HEIGHT) {
+            good[index] = false;
+            leaves.truncate(first_leaf);
+            continue;
+        }
+        checked.push(V2Piece {
+            index,
+            expected,
+            first_leaf,
+            leaf_count,
+        });
+    }
+    let messages: Vec<Slices<'_>> = leaves.iter().map(Vec::as_slice).collect();
+    let hashes = sha256_many(&messages);
+    for piece in checked {
+        let leaves = &hashes[piece.first_leaf..][..piece.leaf_count];
+        let root = merkle::subtree_root(leaves, 0, piece.expected.height);
+        good[piece.index] &= root == piece.expected.root;
+    }
+}
+
+/// The first `length` bytes of neighbouring slices.
+fn first_bytes<'a>(data: &[&'a [u8]], length: usize) -> Vec<&'a [u8]> {
+    let mut left = length;
+    data.iter()
+        .map(|slice| {
+            let head = &slice[..left.min(slice.len())];
+            left -= head.len();
+            head
+        })
+        .collect()
+}
