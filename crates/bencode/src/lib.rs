@@ -7,16 +7,23 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "serde")]
+mod de;
 mod document;
 mod error;
 mod index;
 mod int;
 mod options;
 mod raw;
+mod reader;
 mod scan;
+#[cfg(feature = "serde")]
+mod ser;
 mod sink;
 mod writer;
 
+#[cfg(feature = "serde")]
+pub use de::{DeserializeError, MAX_SERDE_DEPTH, from_bytes, from_bytes_with};
 pub use document::{Dict, DictIter, Document, Kind, List, ListIter, ValueRef};
 pub use error::{DecodeError, DecodeErrorKind, Departure, Expected, Remark};
 pub use int::{Int, Integer};
@@ -25,6 +32,9 @@ pub use options::{
     MAX_INTEGER_LENGTH, MAX_LENGTH_DIGITS, Mode, Options, Trailing,
 };
 pub use raw::{Raw, RawBuf};
+pub use reader::{Event, Reader};
+#[cfg(feature = "serde")]
+pub use ser::{SerializeError, to_vec};
 #[cfg(feature = "std")]
 pub use sink::IoSink;
 pub use sink::{FnSink, Sink};

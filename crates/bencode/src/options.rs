@@ -57,7 +57,7 @@ pub enum Trailing {
 ///
 /// let options = Options::lenient().trailing(Trailing::Allow).max_depth(8);
 /// let document = Document::parse_with(b"i007e and more", &options)?;
-/// assert_eq!(document.end(), 6);
+/// assert_eq!(document.end(), 5);
 /// assert_eq!(document.remarks().len(), 1);
 /// # Ok::<(), rarest_bencode::DecodeError>(())
 /// ```

@@ -4,7 +4,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 
-use crate::{DecodeError, Document, Options};
+#[cfg(feature = "serde")]
+use crate::MAX_INPUT_LENGTH;
+use crate::{DecodeError, Options, Reader};
+
+/// The name by which the serde halves of this crate know a [`Raw`] or [`RawBuf`].
+#[cfg(feature = "serde")]
+pub(crate) const RAW_NAME: &str = "$rarest_bencode::Raw";
 
 /// The bytes of exactly one well-formed value, borrowed, exactly as they stand in their input.
 ///
@@ -18,7 +24,23 @@ impl<'input> Raw<'input> {
     /// # Errors
     /// What is wrong with the bytes, and where.
     pub fn parse(bytes: &'input [u8]) -> Result<Self, DecodeError> {
-        Document::parse_with(bytes, &Options::lenient())?;
+        Self::check(bytes, &Options::lenient())
+    }
+
+    /// Checks that `bytes` are one value, for bytes whose size and depth others have judged.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parse_unlimited(bytes: &'input [u8]) -> Result<Self, DecodeError> {
+        let options = Options::lenient()
+            .max_depth(u16::MAX)
+            .max_items(u32::MAX)
+            .max_input_length(MAX_INPUT_LENGTH);
+        Self::check(bytes, &options)
+    }
+
+    fn check(bytes: &'input [u8], options: &Options) -> Result<Self, DecodeError> {
+        let mut reader = Reader::with_options(bytes, options);
+        reader.skip()?;
+        reader.next_event()?;
         Ok(Self(bytes))
     }
 

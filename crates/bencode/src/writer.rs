@@ -3,6 +3,10 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+pub(crate) mod buffer;
+
+use buffer::Buffer;
+
 use crate::{Integer, Raw, Sink};
 
 /// A key was given twice to one dictionary.
@@ -112,7 +116,7 @@ impl<S: Sink> Writer<S> {
     /// # Errors
     /// [`WriteError::Sink`].
     pub fn raw(&mut self, value: Raw<'_>) -> Result<(), WriteError<S::Error>> {
-        self.buffer.bytes.extend_from_slice(value.as_bytes());
+        self.buffer.raw(value.as_bytes());
         self.flush()
     }
 
@@ -147,11 +151,9 @@ impl<S: Sink> Writer<S> {
     }
 
     fn flush(&mut self) -> Result<(), WriteError<S::Error>> {
-        let result = match self.buffer.duplicate.take() {
-            Some(duplicate) => Err(duplicate.into()),
-            None => (self.sink.write(&self.buffer.bytes)).map_err(WriteError::Sink),
-        };
-        self.buffer.bytes.clear();
+        let value = self.buffer.value()?;
+        let result = self.sink.write(value).map_err(WriteError::Sink);
+        self.buffer.clear();
         result
     }
 }
@@ -176,7 +178,7 @@ impl ListWriter<'_> {
 
     /// Appends a value that is encoded already, as it stands.
     pub fn raw(&mut self, value: Raw<'_>) -> &mut Self {
-        self.buffer.bytes.extend_from_slice(value.as_bytes());
+        self.buffer.raw(value.as_bytes());
         self
     }
 
@@ -211,9 +213,7 @@ impl DictWriter<'_> {
 
     /// Adds a value that is encoded already, as it stands.
     pub fn raw(&mut self, key: impl AsRef<[u8]>, value: Raw<'_>) -> &mut Self {
-        self.entry(key.as_ref(), |buffer| {
-            buffer.bytes.extend_from_slice(value.as_bytes());
-        })
+        self.entry(key.as_ref(), |buffer| buffer.raw(value.as_bytes()))
     }
 
     /// Adds the list that `fill` makes.
@@ -249,138 +249,5 @@ impl fmt::Debug for ListWriter<'_> {
 impl fmt::Debug for DictWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DictWriter").finish_non_exhaustive()
-    }
-}
-
-/// One entry of an open dictionary, as offsets into the buffer.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    start: usize,
-    key: usize,
-    value: usize,
-    end: usize,
-}
-
-impl Entry {
-    fn key<'buffer>(&self, bytes: &'buffer [u8]) -> &'buffer [u8] {
-        &bytes[self.key..self.value]
-    }
-}
-
-/// The encoded bytes of one value while it grows.
-#[derive(Debug, Default)]
-pub(crate) struct Buffer {
-    bytes: Vec<u8>,
-    /// Entries of all open dictionaries, the innermost last.
-    entries: Vec<Entry>,
-    /// Where the entries of a dictionary are put in order.
-    sorted: Vec<u8>,
-    /// The first key that was given twice.
-    duplicate: Option<DuplicateKey>,
-}
-
-impl Buffer {
-    fn finish(self) -> Result<Vec<u8>, DuplicateKey> {
-        match self.duplicate {
-            Some(duplicate) => Err(duplicate),
-            None => Ok(self.bytes),
-        }
-    }
-
-    fn int(&mut self, value: i128) {
-        self.bytes.push(b'i');
-        if value < 0 {
-            self.bytes.push(b'-');
-        }
-        self.decimal(value.unsigned_abs());
-        self.bytes.push(b'e');
-    }
-
-    fn byte_string(&mut self, value: &[u8]) {
-        self.decimal(value.len() as u128);
-        self.bytes.push(b':');
-        self.bytes.extend_from_slice(value);
-    }
-
-    fn decimal(&mut self, value: u128) {
-        // The digits of `u128::MAX`.
-        let mut text = [0; 39];
-        let mut first = text.len();
-        let mut digit = |digit: u8| {
-            first -= 1;
-            text[first] = b'0' + digit;
-        };
-        // Division of 128 bits is slow, and hardly any number needs it.
-        let mut high = value;
-        let mut low = loop {
-            match u64::try_from(high) {
-                Ok(low) => break low,
-                Err(_) => {
-                    digit((high % 10) as u8);
-                    high /= 10;
-                }
-            }
-        };
-        loop {
-            digit((low % 10) as u8);
-            low /= 10;
-            if low == 0 {
-                break;
-            }
-        }
-        self.bytes.extend_from_slice(&text[first..]);
-    }
-
-    fn list(&mut self, fill: impl FnOnce(&mut ListWriter<'_>)) {
-        self.bytes.push(b'l');
-        fill(&mut ListWriter { buffer: self });
-        self.bytes.push(b'e');
-    }
-
-    fn dict(&mut self, fill: impl FnOnce(&mut DictWriter<'_>)) {
-        self.bytes.push(b'd');
-        let first = self.entries.len();
-        fill(&mut DictWriter { buffer: self });
-        self.sort_entries(first);
-        self.entries.truncate(first);
-        self.bytes.push(b'e');
-    }
-
-    fn entry(&mut self, key: &[u8], value: impl FnOnce(&mut Self)) {
-        let start = self.bytes.len();
-        self.byte_string(key);
-        let behind_key = self.bytes.len();
-        value(self);
-        self.entries.push(Entry {
-            start,
-            key: behind_key - key.len(),
-            value: behind_key,
-            end: self.bytes.len(),
-        });
-    }
-
-    /// Puts the entries of the innermost dictionary, which are those from `first`, into the order of their keys.
-    fn sort_entries(&mut self, first: usize) {
-        let bytes = &self.bytes;
-        let entries = &mut self.entries[first..];
-        if entries.is_sorted_by(|a, b| a.key(bytes) < b.key(bytes)) {
-            return;
-        }
-        let start = entries[0].start;
-        entries.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)));
-        let repeated = entries
-            .windows(2)
-            .find(|pair| pair[0].key(bytes) == pair[1].key(bytes));
-        if let (Some(pair), None) = (repeated, &self.duplicate) {
-            let key = pair[0].key(bytes).into();
-            self.duplicate = Some(DuplicateKey { key });
-        }
-        self.sorted.clear();
-        for entry in &*entries {
-            self.sorted
-                .extend_from_slice(&bytes[entry.start..entry.end]);
-        }
-        self.bytes.truncate(start);
-        self.bytes.extend_from_slice(&self.sorted);
     }
 }

@@ -5,4 +5,14 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod agreement;
+mod canonical;
 mod corpus;
+mod defects;
+mod document;
+mod limits;
+mod reader;
+mod round_trip;
+#[cfg(feature = "serde")]
+mod serde;
+mod writer;
