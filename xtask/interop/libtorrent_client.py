@@ -80,7 +80,7 @@ def main():
     parser.add_argument("command", choices=["create", "seed", "download"])
     parser.add_argument("--format", choices=sorted(FORMATS), default="v1")
     parser.add_argument("--tracker", default="")
-    parser.add_argument("--piece-length", type=int, default=65536)
+    parser.add_argument("--piece-length", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--upload-limit", type=int, default=0)
     parser.add_argument("--output", required=True)

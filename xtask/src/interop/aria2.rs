@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::client::{Client, Goal, Job, Running, text};
-use super::port;
+use super::payload::Payload;
 use super::process::Process;
 
 pub(crate) struct Aria2;
@@ -20,6 +20,15 @@ impl Client for Aria2 {
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
         &[("aria2c", "aria2")]
+    }
+
+    fn can(&self, payload: Payload) -> bool {
+        // It hashes what it writes again, not the bytes of the file, and so gets a hybrid wrong.
+        matches!(payload, Payload::Single | Payload::Multi)
+    }
+
+    fn announces_over_udp(&self) -> bool {
+        false
     }
 
     fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
@@ -45,8 +54,6 @@ impl Client for Aria2 {
             "--bt-tracker-interval=2",
         ]);
         command.arg(format!("--listen-port={}", job.port));
-        // Announces over UDP leave from this port.
-        command.arg(format!("--dht-listen-port={}", port::free()));
         command.arg(format!(
             "--max-upload-limit={}",
             job.upload_limit.unwrap_or(0)

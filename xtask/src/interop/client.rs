@@ -41,9 +41,11 @@ pub(crate) trait Client: Sync {
     fn needs(&self) -> &'static [(&'static str, &'static str)];
 
     /// Whether it can trade such torrents.
-    fn can(&self, payload: Payload) -> bool {
-        // Most know v1 alone; to them a hybrid is a v1 torrent with padding files.
-        payload != Payload::V2
+    fn can(&self, payload: Payload) -> bool;
+
+    /// Whether it has trackers over UDP without a DHT.
+    fn announces_over_udp(&self) -> bool {
+        true
     }
 
     /// Whether it dials 127.0.0.1. One that does not must be dialled.

@@ -64,6 +64,16 @@ impl Payload {
     }
 }
 
+/// Length of the pieces of all torrents, in bytes.
+pub(crate) const PIECE_LENGTH: usize = 64 * 1024;
+
+/// Whether a download has the empty files of its torrent; not all clients create them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EmptyFiles {
+    MustBeThere,
+    MayLack,
+}
+
 /// The torrent's name: the file, or the folder of the files.
 pub(crate) const NAME: &str = "payload";
 
@@ -85,9 +95,28 @@ pub(crate) fn write(payload: Payload, folder: &Path, seed: u64) -> Result<u64> {
     Ok(total)
 }
 
+/// Writes the padding of a hybrid in `folder`, which clients of v1 take for files that a seed must have.
+pub(crate) fn write_padding(payload: Payload, folder: &Path) -> Result<()> {
+    for (_, size) in payload.files() {
+        let padding = size.next_multiple_of(PIECE_LENGTH) - size;
+        let path = folder.join(NAME).join(".pad").join(padding.to_string());
+        fs::create_dir_all(path.parent().context("padding lies in a folder")?)?;
+        fs::write(path, vec![0; padding])?;
+    }
+    Ok(())
+}
+
 /// Compares the files of `payload` in two folders byte for byte.
-pub(crate) fn compare(payload: Payload, original: &Path, copy: &Path) -> Result<()> {
-    for (name, _) in payload.files() {
+pub(crate) fn compare(
+    payload: Payload,
+    empty_files: EmptyFiles,
+    original: &Path,
+    copy: &Path,
+) -> Result<()> {
+    for (name, size) in payload.files() {
+        if *size == 0 && empty_files == EmptyFiles::MayLack {
+            continue;
+        }
         let (wanted, got) = (place(original, name), place(copy, name));
         let wanted = fs::read(&wanted)?;
         let got = fs::read(&got).with_context(|| format!("cannot read {}", got.display()))?;
@@ -151,6 +180,8 @@ pub(crate) fn torrent(
         payload.format(),
         "--tracker",
         tracker,
+        "--piece-length",
+        &PIECE_LENGTH.to_string(),
         "--output",
     ]);
     command.arg(out).arg(folder.join(NAME));

@@ -52,6 +52,8 @@ impl Client for Qbittorrent {
         let mut command = Command::new("qbittorrent-nox");
         command.arg(format!("--profile={}", text(&job.scratch)));
         command.arg(format!("--webui-port={web_port}"));
+        // It keeps a socket there by which a second start finds the first.
+        command.env("TMPDIR", &job.scratch);
         if let Some(ca_file) = &job.ca_file {
             command.env("SSL_CERT_FILE", ca_file);
         }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::client::{Client, Goal, Job, Running};
-use super::payload::Payload;
+use super::payload::{self, Payload};
 use super::process::Process;
 
 pub(crate) struct Rarest {
@@ -30,7 +30,8 @@ impl Client for Rarest {
     fn create(&self, payload: Payload, path: &Path, out: &Path) -> Option<Command> {
         let mut command = Command::new(&self.program);
         command.arg("create").arg(path).arg("-o").arg(out);
-        command.args(["--format", payload.format(), "--piece-length", "65536"]);
+        command.args(["--format", payload.format(), "--piece-length"]);
+        command.arg(payload::PIECE_LENGTH.to_string());
         Some(command)
     }
 

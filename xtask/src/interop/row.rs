@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::client::{Client, Goal, Job, Running};
-use super::payload::{self, Payload, Torrent};
+use super::payload::{self, EmptyFiles, Payload, Torrent};
 use super::port;
 use super::process::Deadline;
 use super::tracker::{Scheme, Tracker};
@@ -68,6 +68,11 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
             (Payload::Hybrid, Scheme::Http),
             (Payload::V2, Scheme::Udp),
         ] {
+            let scheme = if client.announces_over_udp() {
+                scheme
+            } else {
+                Scheme::Http
+            };
             if client.can(payload) {
                 for (seed, fetch) in [(name, OURS), (OURS, name)] {
                     add(
@@ -118,23 +123,22 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
     {
         let name = client.name();
         for (seed, fetch) in [(name, reference), (reference, name)] {
-            let payload = if name == "qbittorrent" {
-                Payload::V2
-            } else {
-                Payload::Multi
-            };
-            let row = format!("reference.{}", trade_name(seed, fetch, payload));
-            add(row, Story::Trade { seed, fetch }, payload, Scheme::Udp);
-            let row = format!(
-                "reference.https.{}",
-                trade_name(seed, fetch, Payload::Hybrid)
-            );
-            add(
-                row,
-                Story::Trade { seed, fetch },
-                Payload::Hybrid,
-                Scheme::Https,
-            );
+            for (payload, scheme) in [
+                (Payload::Single, Scheme::Https),
+                (Payload::Multi, Scheme::Udp),
+                (Payload::Hybrid, Scheme::Http),
+                (Payload::V2, Scheme::Http),
+            ] {
+                let scheme = if client.announces_over_udp() {
+                    scheme
+                } else {
+                    Scheme::Http
+                };
+                if client.can(payload) {
+                    let row = format!("reference.{}", trade_name(seed, fetch, payload));
+                    add(row, Story::Trade { seed, fetch }, payload, scheme);
+                }
+            }
             let row = format!("reference.{fetch}-finishes-{seed}");
             add(
                 row,
@@ -163,7 +167,7 @@ impl Row {
     /// Plays the row in `folder`, which keeps the logs; how long it took.
     pub(crate) fn play(&self, clients: &[&dyn Client], folder: &Path) -> Result<Duration> {
         let began = Instant::now();
-        let stage = Stage::prepare(self, clients, folder)?;
+        let mut stage = Stage::prepare(self, clients, folder)?;
         match self.story {
             Story::Trade { seed, fetch } => stage.trade(seed, fetch)?,
             Story::TakeOver { begin, finish } => stage.take_over(begin, finish)?,
@@ -239,11 +243,15 @@ impl<'a> Stage<'a> {
         scratch: &str,
         upload_limit: Option<u64>,
     ) -> Result<Box<dyn Running>> {
+        let client = self.client(name)?;
+        if self.payload == Payload::Hybrid && !client.can(Payload::V2) {
+            payload::write_padding(self.payload, &self.original)?;
+        }
         let job = Job {
             upload_limit,
             ..self.job(scratch, Goal::Seed, &self.original)
         };
-        let mut seed = self.client(name)?.start(&job)?;
+        let mut seed = client.start(&job)?;
         self.deadline
             .until(&format!("{name} seeds"), || seed.is_complete())?;
         Ok(seed)
@@ -266,20 +274,33 @@ impl<'a> Stage<'a> {
         let scratch = format!("{scratch}-{seed}-seeds");
         if fetcher.dials_loopback() {
             let seed = self.seed(seed, &scratch, upload_limit)?;
+            self.first_is_known()?;
             return Ok(Pair {
                 seed,
                 fetch: fetcher.start(&job)?,
             });
         }
         let fetch = fetcher.start(&job)?;
-        self.deadline
-            .until("the download is known to the tracker", || {
-                Ok(self.tracker.peers(&self.torrent.info_hashes[0])? > 0)
-            })?;
+        self.first_is_known()?;
         Ok(Pair {
             seed: self.seed(seed, &scratch, upload_limit)?,
             fetch,
         })
+    }
+
+    fn first_is_known(&self) -> Result<()> {
+        self.deadline.until("the tracker knows the first peer", || {
+            Ok(self.tracker.peers(&self.torrent.info_hashes[0])? > 0)
+        })
+    }
+
+    fn is_as_the_original(&self, fetch: &str) -> Result<()> {
+        let empty_files = if fetch == OURS {
+            EmptyFiles::MustBeThere
+        } else {
+            EmptyFiles::MayLack
+        };
+        payload::compare(self.payload, empty_files, &self.original, &self.copy)
     }
 
     fn trade(&self, seed: &str, fetch: &str) -> Result<()> {
@@ -287,28 +308,32 @@ impl<'a> Stage<'a> {
         self.deadline
             .until(&format!("{fetch} is complete"), || pair.fetch.is_complete())?;
         pair.fetch.stop()?;
-        payload::compare(self.payload, &self.original, &self.copy)
+        self.is_as_the_original(fetch)
     }
 
-    fn take_over(&self, begin: &str, finish: &str) -> Result<()> {
-        let mut first = self.pair("libtorrent", begin, "1", Some(INTERRUPTED_RATE))?;
+    fn take_over(&mut self, begin: &str, finish: &str) -> Result<()> {
+        let Pair { seed, mut fetch } =
+            self.pair("libtorrent", begin, "1", Some(INTERRUPTED_RATE))?;
         self.deadline
             .until(&format!("{begin} has fetched a part"), || {
                 Ok(payload::written(self.payload, &self.copy) > INTERRUPTED_SHARE)
             })?;
-        first.fetch.stop()?;
-        first.seed.stop()?;
+        // The seed first: clients go on fetching while they end.
+        drop(seed);
+        fetch.stop()?;
         let share = payload::written(self.payload, &self.copy);
         if share >= 1.0 {
             bail!("{begin} was done before it was stopped");
         }
+        // A tracker that knows nobody, as those who were there are gone.
+        self.tracker.serve(&self.torrent.info_hashes)?;
         let mut second = self.pair("libtorrent", finish, "2", None)?;
         self.deadline.until(&format!("{finish} is complete"), || {
             second.fetch.is_complete()
         })?;
         second.fetch.stop()?;
         second.seed.stop()?;
-        payload::compare(self.payload, &self.original, &self.copy)?;
+        self.is_as_the_original(finish)?;
         // Half of what was there, at least, must not be fetched once more.
         let uploaded = second
             .seed

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::client::{Client, Goal, Job, Running, text};
+use super::payload::Payload;
 use super::process::Process;
 
 pub(crate) struct Rtorrent;
@@ -18,6 +19,16 @@ impl Client for Rtorrent {
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
         &[("rtorrent", "rtorrent")]
+    }
+
+    fn can(&self, payload: Payload) -> bool {
+        // To it a hybrid is a v1 torrent with padding files.
+        payload != Payload::V2
+    }
+
+    /// It does not dial the peers that a tracker names on this machine.
+    fn dials_loopback(&self) -> bool {
+        false
     }
 
     fn start(&self, job: &Job) -> Result<Box<dyn Running>> {

@@ -72,6 +72,8 @@ impl Tracker {
     /// Starts serving these torrents. Debian's opentracker serves none but those on its list.
     pub(crate) fn serve(&mut self, info_hashes: &[String]) -> Result<()> {
         fs::write(&self.whitelist, info_hashes.join("\n") + "\n")?;
+        // The port of one that runs already must be free again.
+        drop(self.opentracker.take());
         let port = self.port.to_string();
         let mut command = Command::new("opentracker");
         // It changes to its folder for good, and refuses to stay root.

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::client::{Client, Goal, Job, Running, text};
+use super::payload::Payload;
 use super::process::{Deadline, Process};
 use super::{http, port};
 
@@ -22,6 +23,11 @@ impl Client for Transmission {
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
         &[("transmission-daemon", "transmission-daemon")]
+    }
+
+    fn can(&self, payload: Payload) -> bool {
+        // 3.00 refuses the empty keys of a v2 file tree.
+        matches!(payload, Payload::Single | Payload::Multi)
     }
 
     /// It takes 127.0.0.0/8 for no address of a peer.
