@@ -8,11 +8,15 @@ pub mod client;
 mod compact;
 mod error;
 pub mod http;
+pub mod schedule;
 mod scrape;
+mod tiers;
 pub mod udp;
 mod url;
 
 pub use announce::{Announce, AnnounceReply, Event, Failure, Family, MAX_TEXT_LENGTH, Peer, Retry};
 pub use error::{Error, RedirectError, ReplyError};
+pub use schedule::{Schedule, ScheduleConfig};
 pub use scrape::{MAX_HASHES_PER_SCRAPE, ScrapeReply, SwarmCounts};
+pub use tiers::{MAX_TRACKERS, Tiers, TrackerKey};
 pub use url::{MAX_URL_LENGTH, Protocol, TrackerUrl, TrackerUrlError};

@@ -1,0 +1,3 @@
+//! How trackers are spoken to, as seen from outside.
+
+mod schedule;
