@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rarest_metainfo::{Bitfield, Block, Geometry};
+use rarest_metainfo::{Bitfield, Block, Geometry, PeerId};
 
 pub use command::Command;
 pub use config::{Config, LocalPieces, LocalTorrent, Role, SwarmId};
@@ -49,6 +49,18 @@ pub enum Direction {
     Incoming,
     /// We dialled.
     Outgoing,
+}
+
+/// Which of two connections to the same peer both sides keep: the one that the peer with the higher id dialled.
+///
+/// Says the direction as seen from `ours`; the other side comes to the same connection. Ids that are the same are our own.
+#[must_use]
+pub fn direction_to_keep(ours: PeerId, theirs: PeerId) -> Direction {
+    if ours > theirs {
+        Direction::Outgoing
+    } else {
+        Direction::Incoming
+    }
 }
 
 /// Whether both sides speak the fast extension (BEP 6), which changes what a choke, a cancel and a refusal mean.

@@ -4,6 +4,9 @@
 
 pub mod donthave;
 mod handshake;
+pub mod holepunch;
+pub mod metadata;
+pub mod pex;
 
 pub use handshake::{ExtensionHandshake, ExtensionHandshakeError};
 

@@ -5,5 +5,6 @@
 )]
 
 mod choke;
+mod corpus;
 mod pair;
 mod time;
