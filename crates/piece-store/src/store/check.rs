@@ -1,0 +1,381 @@
+//! Verifying what is already on disk: large reads, hashed on all cores.
+
+mod hasher;
+
+use std::{
+    num::NonZeroUsize,
+    ops::{ControlFlow, Range},
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use rarest_metainfo::{PieceHash, PieceIndex, verify_pieces};
+
+use super::PieceStore;
+use crate::{Fault, Presence, Remedy, Storage, StoreError};
+use hasher::{PieceHasher, ZeroPieces};
+
+/// Bytes that a thread reads before it hashes them. Smaller reads are slow on every kind of disk.
+const BATCH_LENGTH: usize = 8 * 1024 * 1024;
+
+/// Most pieces that a thread hashes side by side; more need more memory and are no faster.
+const BATCH_PIECES: usize = 32;
+
+/// Errors that a [`Checked`] holds at most. A disk that fails says the same about every piece.
+const MAX_ERRORS: usize = 16;
+
+/// What to check, and how much at once.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Check {
+    pieces: Option<Vec<PieceIndex>>,
+    threads: NonZeroUsize,
+    readers: NonZeroUsize,
+}
+
+impl Check {
+    /// Every piece, with one thread for each core.
+    pub fn all() -> Self {
+        Self {
+            pieces: None,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            readers: NonZeroUsize::MIN,
+        }
+    }
+
+    /// These pieces, with one thread for each core.
+    pub fn pieces(pieces: Vec<PieceIndex>) -> Self {
+        Self {
+            pieces: Some(pieces),
+            ..Self::all()
+        }
+    }
+
+    /// Hashes with this many threads. Each takes 8 MiB of memory, or that of a piece.
+    pub fn with_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Lets this many threads read at once. One by default, which a spinning disk needs: it reads from beginning to end and is
+    /// several times slower when it has to jump. Solid-state disks are faster with more.
+    pub fn with_readers(mut self, readers: NonZeroUsize) -> Self {
+        self.readers = readers;
+        self
+    }
+}
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Pieces that are done.
+    pub checked: u32,
+    /// Pieces that are to be done.
+    pub total: u32,
+    /// Pieces among those done that are verified.
+    pub verified: u32,
+}
+
+/// What a check has found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Checked {
+    /// How far it came.
+    pub progress: Progress,
+    /// Whether it came to the end.
+    pub end: CheckEnd,
+    /// Pieces that had been verified and are wrong or gone now.
+    pub lost: Vec<PieceIndex>,
+    /// The first of the errors besides files that do not exist or are too short. Pieces that could not be read are not verified.
+    pub errors: Vec<StoreError>,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckEnd {
+    /// All pieces were checked.
+    Complete,
+    /// It was told to stop; the pieces that were not reached are as they were.
+    Cancelled,
+}
+
+/// What one batch of pieces came to.
+#[derive(Default)]
+struct BatchResult {
+    checked: u32,
+    verified: u32,
+    lost: Vec<PieceIndex>,
+    errors: Vec<StoreError>,
+}
+
+/// The work that threads share.
+struct Work<'a> {
+    pieces: &'a [PieceIndex],
+    /// Position of the next piece; whoever reads holds one of the permits.
+    state: Mutex<WorkState>,
+    permit_returned: Condvar,
+    is_cancelled: AtomicBool,
+}
+
+struct WorkState {
+    next: usize,
+    permits: usize,
+}
+
+/// A piece of a batch that has to be hashed, and where it lies in the buffer.
+struct Loaded {
+    piece: PieceIndex,
+    hash: PieceHash,
+    range: Range<usize>,
+}
+
+impl<S: Storage> PieceStore<S> {
+    /// Reads pieces from where they are and verifies them; those that are wrong or missing lose their mark.
+    ///
+    /// Missing files and holes cost next to nothing. `progress` is called on this thread, now and then, and stops the check by answering
+    /// [`ControlFlow::Break`]. Others may read and complete pieces meanwhile.
+    pub fn check(
+        &self,
+        check: &Check,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Checked {
+        let all: Vec<PieceIndex>;
+        let pieces = match &check.pieces {
+            Some(pieces) => &pieces[..],
+            None => {
+                all = self.geometry.pieces().collect();
+                &all[..]
+            }
+        };
+        let work = Work {
+            pieces,
+            state: Mutex::new(WorkState {
+                next: 0,
+                permits: check.readers.get(),
+            }),
+            permit_returned: Condvar::new(),
+            is_cancelled: AtomicBool::new(false),
+        };
+        let mut checked = Checked {
+            progress: Progress {
+                checked: 0,
+                total: u32::try_from(pieces.len()).unwrap_or(u32::MAX),
+                verified: 0,
+            },
+            end: CheckEnd::Complete,
+            lost: Vec::new(),
+            errors: Vec::new(),
+        };
+        let zeros = ZeroPieces::default();
+        // One more thread than hash, if only one may read: it reads while all cores hash.
+        let threads = check.threads.get() + usize::from(check.readers.get() < check.threads.get());
+        thread::scope(|scope| {
+            let (results, batches) = mpsc::channel();
+            for _ in 0..threads {
+                let (results, work, zeros) = (results.clone(), &work, &zeros);
+                scope.spawn(move || self.check_batches(work, zeros, &results));
+            }
+            drop(results);
+            for batch in batches {
+                checked.add(batch);
+                if progress(checked.progress).is_break() {
+                    work.is_cancelled.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        if checked.progress.checked < checked.progress.total {
+            checked.end = CheckEnd::Cancelled;
+        }
+        checked
+    }
+
+    fn check_batches(
+        &self,
+        work: &Work<'_>,
+        zeros: &ZeroPieces,
+        results: &mpsc::Sender<BatchResult>,
+    ) {
+        let mut buffer = Vec::new();
+        while !work.is_cancelled.load(Ordering::Relaxed) {
+            let mut result = BatchResult::default();
+            let permit = work.permit();
+            let pieces = permit.take_batch(self.geometry.nominal_piece_length());
+            if pieces.is_empty() {
+                return;
+            }
+            let _claim = self.claims.claim(pieces.iter().copied());
+            let mut loaded = Vec::with_capacity(pieces.len());
+            let mut good = Vec::new();
+            for &piece in pieces {
+                match self.load(piece, zeros, &mut buffer, &loaded) {
+                    Ok(Found::Loaded(piece)) => loaded.push(piece),
+                    Ok(Found::Known(is_good)) => good.push((piece, is_good)),
+                    Err(error) => {
+                        good.push((piece, false));
+                        result.note(error);
+                    }
+                }
+            }
+            drop(permit);
+            let slices: Vec<[&[u8]; 1]> = loaded
+                .iter()
+                .map(|piece| [&buffer[piece.range.clone()]])
+                .collect();
+            let batch: Vec<_> = loaded
+                .iter()
+                .zip(&slices)
+                .map(|(piece, slices)| (piece.hash, &slices[..]))
+                .collect();
+            let verdicts = verify_pieces(&batch);
+            good.extend(loaded.iter().map(|loaded| loaded.piece).zip(verdicts));
+            for (piece, is_good) in good {
+                result.checked += 1;
+                if is_good {
+                    result.verified += 1;
+                    self.spilled().remove(&piece);
+                    self.verified.insert(piece);
+                } else if self.verified.remove(piece) {
+                    result.lost.push(piece);
+                }
+            }
+            if results.send(result).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads a piece behind those already in the buffer, unless it is known what it comes to.
+    fn load(
+        &self,
+        piece: PieceIndex,
+        zeros: &ZeroPieces,
+        buffer: &mut Vec<u8>,
+        loaded: &[Loaded],
+    ) -> Result<Found, StoreError> {
+        let Some(hash) = self.metainfo().piece_hash(piece) else {
+            return Ok(Found::Known(false));
+        };
+        let length = self.geometry.piece_length(piece) as usize;
+        match self.presence(piece)? {
+            Presence::Absent => return Ok(Found::Known(false)),
+            Presence::Hole => return Ok(Found::Known(zeros.are(length, &hash))),
+            Presence::Data => {}
+        }
+        let offset = self.geometry.piece_offset(piece);
+        if length > BATCH_LENGTH {
+            return self
+                .hash_in_steps(offset, length, &hash, buffer)
+                .map(Found::Known);
+        }
+        let start = loaded.last().map_or(0, |last| last.range.end);
+        if buffer.len() < start + length {
+            buffer.resize(start + length, 0);
+        }
+        self.read_run(offset, &mut buffer[start..start + length])?;
+        let range = start..start + length;
+        Ok(Found::Loaded(Loaded { piece, hash, range }))
+    }
+
+    /// Hashes a piece that is too long to be held in memory for each thread.
+    fn hash_in_steps(
+        &self,
+        offset: u64,
+        length: usize,
+        hash: &PieceHash,
+        buffer: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        buffer.resize(buffer.len().max(BATCH_LENGTH), 0);
+        let mut hasher = PieceHasher::new(*hash);
+        let mut done = 0;
+        while done < length {
+            let step = &mut buffer[..BATCH_LENGTH.min(length - done)];
+            self.read_run(offset + done as u64, step)?;
+            hasher.update(step);
+            done += step.len();
+        }
+        Ok(hasher.matches())
+    }
+
+    /// What is known about a piece without reading it.
+    fn presence(&self, piece: PieceIndex) -> Result<Presence, StoreError> {
+        let mut presence = Presence::Hole;
+        for span in self.metainfo().info().spans(self.range(piece)) {
+            if span.is_padding {
+                continue;
+            }
+            let range = span.offset..span.offset + span.length;
+            match self.storage.presence(span.file, range)? {
+                Presence::Absent => return Ok(Presence::Absent),
+                Presence::Hole => {}
+                Presence::Data => presence = Presence::Data,
+            }
+        }
+        Ok(presence)
+    }
+}
+
+/// What loading a piece came to.
+enum Found {
+    Loaded(Loaded),
+    Known(bool),
+}
+
+impl Checked {
+    fn add(&mut self, batch: BatchResult) {
+        self.progress.checked += batch.checked;
+        self.progress.verified += batch.verified;
+        self.lost.extend(batch.lost);
+        let room = MAX_ERRORS - self.errors.len();
+        self.errors.extend(batch.errors.into_iter().take(room));
+    }
+}
+
+impl BatchResult {
+    fn note(&mut self, error: StoreError) {
+        let is_gone = error.remedy() == Remedy::Recheck && !matches!(error.fault, Fault::Changed);
+        if !is_gone && self.errors.len() < MAX_ERRORS {
+            self.errors.push(error);
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Waits until this thread may read.
+    fn permit(&self) -> Permit<'_> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .permit_returned
+            .wait_while(state, |state| state.permits == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.permits -= 1;
+        Permit(self)
+    }
+}
+
+/// The right to read.
+struct Permit<'a>(&'a Work<'a>);
+
+impl<'a> Permit<'a> {
+    /// The pieces to read and hash next, in order.
+    fn take_batch(&self, piece_length: u32) -> &'a [PieceIndex] {
+        let count = (BATCH_LENGTH / piece_length as usize).clamp(1, BATCH_PIECES);
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = (state.next + count).min(self.0.pieces.len());
+        let batch = &self.0.pieces[state.next..end];
+        state.next = end;
+        batch
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.permits += 1;
+        self.0.permit_returned.notify_one();
+    }
+}

@@ -1,0 +1,143 @@
+//! What is kept for the next run, and what of it can be believed then.
+
+use rarest_metainfo::{Bitfield, File, FileIndex, PieceIndex};
+
+use super::PieceStore;
+use crate::{Resume, Stamp, Storage, StoreError, Totals};
+
+/// What was made of resume data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Pieces with bytes in files that changed since: they may be verified or not, and have to be
+    /// [checked](PieceStore::check).
+    pub to_check: Vec<PieceIndex>,
+}
+
+impl<S: Storage> PieceStore<S> {
+    /// Syncs what was written, and describes the torrent for the next run. To be [saved](Resume::save) at once.
+    ///
+    /// Whatever is verified after this call changes the time of its files, so that a kill before the next call leads
+    /// to a check of these files and not to wrong belief.
+    ///
+    /// # Errors
+    /// [`StoreError`]; keep the resume data of before.
+    pub fn resume(&self, totals: Totals) -> Result<Resume, StoreError> {
+        let before = self.verified();
+        self.storage.sync()?;
+
+        let metainfo = self.metainfo();
+        let nobody_writes = self.pause_writing();
+        let mut stamps = Vec::with_capacity(metainfo.info().file_count() as usize);
+        for file in metainfo.info().files() {
+            stamps.push(match file.is_padding() || file.length() == 0 {
+                true => None,
+                false => self.known_stamp(file.index())?,
+            });
+        }
+        let after = self.verified();
+        let spilled = self.spilled_blocks();
+        drop(nobody_writes);
+
+        let mut verified = before.clone();
+        for piece in before.iter().filter(|&piece| !after.contains(piece)) {
+            verified.remove(piece);
+        }
+        // Pieces that came while the disk was syncing are not synced. Their files are to be checked next time.
+        for piece in after.iter().filter(|&piece| !before.contains(piece)) {
+            for span in metainfo.info().spans(self.range(piece)) {
+                stamps[span.file.as_usize()] = None;
+            }
+        }
+        Ok(Resume {
+            verified,
+            stamps,
+            wanted: self.wanted_files().to_vec(),
+            spilled: spilled.into_iter().flat_map(|(_, blocks)| blocks).collect(),
+            totals,
+        })
+    }
+
+    /// Goes on where `resume` was made. Believes the pieces of files whose size and time are as they were.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a file exists but cannot be looked at.
+    ///
+    /// # Panics
+    /// When `resume` is of another torrent.
+    pub fn restore(&self, resume: &Resume) -> Result<Restored, StoreError> {
+        let metainfo = self.metainfo();
+        let info = metainfo.info();
+        assert_eq!(
+            resume.stamps.len(),
+            info.file_count() as usize,
+            "resume data is of one torrent"
+        );
+        let files = info.files().map(File::index);
+        self.skip(files.filter(|file| !resume.wanted[file.as_usize()]))?;
+
+        let mut is_changed = vec![false; resume.stamps.len()];
+        let has_bytes = |file: &File<'_>| !file.is_padding() && file.length() > 0;
+        for file in info.files().filter(has_bytes) {
+            let index = file.index();
+            let stamp = self.storage.stamp(index)?;
+            if stamp != resume.stamps[index.as_usize()] {
+                is_changed[index.as_usize()] = true;
+            } else if let Some(stamp) = stamp {
+                self.stamps().insert(index, stamp);
+            }
+        }
+        let to_check = self.believe(&resume.verified, &resume.stamps, &is_changed);
+        let mut spilled = self.spilled();
+        for block in &resume.spilled {
+            if !self.verified.contains(block.piece()) {
+                spilled
+                    .entry(block.piece())
+                    .or_default()
+                    .insert(block.index_in_piece());
+            }
+        }
+        Ok(Restored { to_check })
+    }
+
+    /// Marks the pieces whose files all exist and are as they were; returns those of which that is not known.
+    fn believe(
+        &self,
+        verified: &Bitfield,
+        stamps: &[Option<Stamp>],
+        is_changed: &[bool],
+    ) -> Vec<PieceIndex> {
+        let metainfo = self.metainfo();
+        let mut to_check = Vec::new();
+        for piece in self.geometry.pieces() {
+            let mut exists = true;
+            let mut changed = false;
+            for span in metainfo.info().spans(self.range(piece)) {
+                if !span.is_padding {
+                    exists &= stamps[span.file.as_usize()].is_some();
+                    changed |= is_changed[span.file.as_usize()];
+                }
+            }
+            match (changed, verified.contains(piece)) {
+                (false, true) if exists => {
+                    self.verified.insert(piece);
+                }
+                (false, false) => {}
+                _ => to_check.push(piece),
+            }
+        }
+        to_check
+    }
+
+    /// The stamp of a file that nobody writes to now.
+    fn known_stamp(&self, file: FileIndex) -> Result<Option<Stamp>, StoreError> {
+        if let Some(&stamp) = self.stamps().get(&file) {
+            return Ok(Some(stamp));
+        }
+        let stamp = self.storage.stamp(file)?;
+        if let Some(stamp) = stamp {
+            self.stamps().insert(file, stamp);
+        }
+        Ok(stamp)
+    }
+}

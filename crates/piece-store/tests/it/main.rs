@@ -1,0 +1,10 @@
+//! The store over real files and memory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what fails in a test fails the test, and its numbers are small"
+)]
+
+mod files;
+mod made;
+mod pieces;
