@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bitfield;
+mod builder;
 mod error;
 mod files;
 mod geometry;
@@ -19,6 +20,9 @@ mod torrent;
 mod url_list;
 
 pub use bitfield::{Bitfield, BitfieldError};
+#[cfg(feature = "create")]
+pub use builder::Progress;
+pub use builder::{BuildError, Builder, MAX_DEFAULT_PIECE_LENGTH};
 pub use error::{FileTreeError, HybridMismatch, MetainfoError, PieceLayerError, Remark};
 pub use files::{File, FileIndex, FileKind, FileSpan, MAX_FILE_LENGTH, MAX_PATH_BYTES};
 pub use geometry::{

@@ -61,45 +61,75 @@ fn verify_v1(pieces: &[(PieceHash, Slices<'_>)], good: &mut [bool]) {
     }
 }
 
-/// A piece whose leaves lie at `first_leaf..` among those of the batch.
-struct V2Piece {
-    index: usize,
-    expected: SubtreeHash,
-    first_leaf: usize,
-    leaf_count: usize,
+fn verify_v2(pieces: &[(PieceHash, Slices<'_>)], good: &mut [bool]) {
+    let mut subtrees = Vec::new();
+    let mut expected = Vec::new();
+    for (index, (hash, data)) in pieces.iter().enumerate() {
+        let Some(SubtreeHash {
+            root,
+            height,
+            data_length,
+        }) = hash.v2
+        else {
+            continue;
+        };
+        let data = first_bytes(data, data_length as usize);
+        let subtree = Subtree { data, height };
+        if subtree.length() == data_length as usize && subtree.has_room() {
+            subtrees.push(subtree);
+            expected.push((index, root));
+        } else {
+            good[index] = false;
+        }
+    }
+    for ((index, expected), actual) in expected.into_iter().zip(subtree_roots(&subtrees)) {
+        good[index] &= actual == expected;
+    }
 }
 
-fn verify_v2(pieces: &[(PieceHash, Slices<'_>)], good: &mut [bool]) {
-    let mut leaves = Vec::new();
-    let mut checked = Vec::new();
-    for (index, (hash, data)) in pieces.iter().enumerate() {
-        let Some(expected) = hash.v2 else { continue };
-        let first_leaf = leaves.len();
-        let in_file = first_bytes(data, expected.data_length as usize);
-        merkle::cut_leaves(&in_file, &mut leaves);
-        let leaf_count = leaves.len() - first_leaf;
-        // A piece of a wrong length must not reach `subtree_root`, which has room for the right one only.
-        let whole =
-            in_file.iter().map(|slice| slice.len()).sum::<usize>() == expected.data_length as usize;
-        if !whole || leaf_count > 1 << expected.height.min(merkle::MAX_HEIGHT) {
-            good[index] = false;
-            leaves.truncate(first_leaf);
-            continue;
-        }
-        checked.push(V2Piece {
-            index,
-            expected,
-            first_leaf,
-            leaf_count,
-        });
+/// Bytes of a file under one hash of its merkle tree.
+pub(crate) struct Subtree<'data> {
+    pub(crate) data: Vec<&'data [u8]>,
+    pub(crate) height: u32,
+}
+
+impl Subtree<'_> {
+    fn length(&self) -> usize {
+        self.data.iter().map(|slice| slice.len()).sum()
     }
+
+    /// Whether a subtree of that height has as many leaves.
+    fn has_room(&self) -> bool {
+        let leaf_count = self.length().div_ceil(merkle::LEAF_LENGTH as usize);
+        leaf_count <= 1 << self.height.min(merkle::MAX_HEIGHT)
+    }
+}
+
+/// The roots of subtrees, whose leaves are all hashed side by side.
+///
+/// # Panics
+/// When a subtree has no room for its data.
+pub(crate) fn subtree_roots(subtrees: &[Subtree<'_>]) -> Vec<Sha256Digest> {
+    let mut leaves = Vec::new();
+    let ends: Vec<usize> = subtrees
+        .iter()
+        .map(|subtree| {
+            merkle::cut_leaves(&subtree.data, &mut leaves);
+            leaves.len()
+        })
+        .collect();
     let messages: Vec<Slices<'_>> = leaves.iter().map(Vec::as_slice).collect();
     let hashes = sha256_many(&messages);
-    for piece in checked {
-        let leaves = &hashes[piece.first_leaf..][..piece.leaf_count];
-        let root = merkle::subtree_root(leaves, 0, piece.expected.height);
-        good[piece.index] &= root == piece.expected.root;
-    }
+    let mut start = 0;
+    subtrees
+        .iter()
+        .zip(ends)
+        .map(|(subtree, end)| {
+            let leaves = &hashes[start..end];
+            start = end;
+            merkle::subtree_root(leaves, 0, subtree.height)
+        })
+        .collect()
 }
 
 /// The first `length` bytes of neighbouring slices.

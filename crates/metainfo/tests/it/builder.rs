@@ -1,0 +1,338 @@
+//! Torrents that are made, and read back.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use rarest_metainfo::{
+    BuildError, Builder, FileKind, MAX_DEFAULT_PIECE_LENGTH, Metainfo, Progress, Version,
+    verify_pieces,
+};
+
+use crate::content::ramp;
+
+const ALL: [Version; 3] = [Version::V1, Version::V2, Version::Hybrid];
+
+/// A folder for one test, removed when dropped.
+struct TempFolder(PathBuf);
+
+impl TempFolder {
+    fn new(name: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("rarest-metainfo-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, path: &str, data: &[u8]) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, data).unwrap();
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn silent(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// All pieces of the torrent, put together from the files that `read` gives, match their hashes.
+fn assert_pieces_match(torrent: &Metainfo, read: impl Fn(&str) -> Vec<u8>) {
+    let info = torrent.info();
+    for piece in info.geometry().pieces() {
+        let start = info.geometry().piece_offset(piece);
+        let mut data = Vec::new();
+        for span in info.spans(start..start + u64::from(info.geometry().piece_length(piece))) {
+            let range = span.offset as usize..(span.offset + span.length) as usize;
+            if span.is_padding {
+                data.extend(vec![0; range.len()]);
+            } else {
+                data.extend_from_slice(&read(info.file(span.file).path())[range]);
+            }
+        }
+        let hash = torrent.piece_hash(piece).unwrap();
+        assert_eq!(verify_pieces(&[(hash, &[&data])]), [true]);
+        data[0] ^= 1;
+        assert_eq!(verify_pieces(&[(hash, &[&data])]), [false]);
+    }
+}
+
+#[test]
+fn a_file_in_memory_becomes_a_torrent_of_each_version() {
+    let data = ramp(100_000);
+    for version in ALL {
+        let torrent = Builder::new(version)
+            .piece_length(16_384)
+            .build_from_bytes("a.bin", &data)
+            .unwrap();
+        assert_eq!(torrent.info().version(), version);
+        assert_eq!(torrent.info().geometry().piece_count(), 7);
+        assert_eq!(torrent.remarks(), []);
+        assert_pieces_match(&torrent, |_| data.clone());
+    }
+}
+
+#[test]
+fn a_folder_in_memory_becomes_a_torrent_of_each_version() {
+    let files = [
+        ("z", ramp(5)),
+        ("a/b", ramp(70_000)),
+        ("a/empty", Vec::new()),
+        ("a.b", ramp(16_384)),
+    ];
+    for version in ALL {
+        let torrent = Builder::new(version)
+            .piece_length(32_768)
+            .build_from_files(
+                "folder",
+                files.iter().map(|(path, data)| (*path, data.as_slice())),
+            )
+            .unwrap();
+        let paths: Vec<_> = torrent
+            .info()
+            .files()
+            .filter(|file| !file.is_padding())
+            .map(|file| file.path())
+            .collect();
+        assert_eq!(
+            paths,
+            ["folder/a/b", "folder/a/empty", "folder/a.b", "folder/z"]
+        );
+        assert_eq!(torrent.info().total_length(), 86_389);
+        assert_eq!(torrent.remarks(), []);
+        assert_pieces_match(&torrent, |path| {
+            let path = path.strip_prefix("folder/").unwrap();
+            files
+                .iter()
+                .find(|(name, _)| *name == path)
+                .unwrap()
+                .1
+                .clone()
+        });
+    }
+}
+
+#[test]
+fn a_folder_on_disk_gives_the_same_torrent_as_its_content_in_memory() {
+    let folder = TempFolder::new("same");
+    let files = [
+        ("b", ramp(40_000)),
+        ("a/x.txt", ramp(3)),
+        ("empty", Vec::new()),
+    ];
+    for (path, data) in &files {
+        folder.write(path, data);
+    }
+    let name = folder.0.file_name().unwrap().to_str().unwrap();
+    for version in ALL {
+        let builder = Builder::new(version).piece_length(16_384);
+        let on_disk = builder.build(&folder.0, silent).unwrap();
+        let in_memory = builder.build_from_files(
+            name,
+            files.iter().map(|(path, data)| (*path, data.as_slice())),
+        );
+        assert_eq!(on_disk.to_bytes(), in_memory.unwrap().to_bytes());
+    }
+}
+
+#[test]
+fn a_single_file_on_disk_lies_in_no_folder() {
+    let folder = TempFolder::new("single");
+    folder.write("a.bin", &ramp(20_000));
+    let torrent = Builder::new(Version::Hybrid)
+        .build(folder.0.join("a.bin"), silent)
+        .unwrap();
+    assert_eq!(torrent.info().file_at(0).unwrap().path(), "a.bin");
+    assert_eq!(torrent.info().file_count(), 1);
+}
+
+#[test]
+fn progress_reaches_the_whole_and_can_cancel() {
+    let folder = TempFolder::new("progress");
+    folder.write("a.bin", &ramp(200_000));
+    let builder = Builder::new(Version::V1).piece_length(100);
+    let mut seen = Vec::new();
+    let note = |progress| {
+        seen.push(progress);
+        ControlFlow::Continue(())
+    };
+    builder.build(&folder.0, note).unwrap();
+    assert!(seen.len() > 1);
+    assert_eq!(
+        seen.last(),
+        Some(&Progress {
+            hashed_bytes: 200_000,
+            total_bytes: 200_000
+        })
+    );
+    let cancelled = builder.build(&folder.0, |_| ControlFlow::Break(()));
+    assert!(matches!(cancelled, Err(BuildError::Cancelled)));
+}
+
+#[test]
+fn all_that_a_torrent_says_is_read_back() {
+    let torrent = Builder::new(Version::V1)
+        .tier(["http://a.example/announce", "http://b.example/announce"])
+        .tracker("udp://c.example:1")
+        .web_seed("http://seed.example/")
+        .private()
+        .source("HERE")
+        .comment("a comment")
+        .created_by("a program")
+        .creation_date(1_700_000_000)
+        .build_from_bytes("a", b"x")
+        .unwrap();
+    assert_eq!(
+        torrent.trackers(),
+        [
+            vec!["http://a.example/announce", "http://b.example/announce"],
+            vec!["udp://c.example:1"]
+        ]
+    );
+    assert_eq!(torrent.web_seeds(), ["http://seed.example/"]);
+    assert!(torrent.info().is_private());
+    assert_eq!(torrent.comment(), Some("a comment"));
+    assert_eq!(torrent.created_by(), Some("a program"));
+    assert_eq!(torrent.creation_date(), Some(1_700_000_000));
+    let raw = torrent.info().raw();
+    assert!(raw.windows(13).any(|part| part == b"6:source4:HER"));
+}
+
+#[test]
+fn another_source_is_another_torrent() {
+    let hashes = |source: &str| {
+        Builder::new(Version::V2)
+            .source(source)
+            .build_from_bytes("a", b"x")
+            .unwrap()
+            .info_hashes()
+    };
+    assert_ne!(hashes("a"), hashes("b"));
+}
+
+#[test]
+fn the_piece_length_grows_with_the_size_up_to_a_limit() {
+    let piece_length = |bytes: usize| {
+        let torrent = Builder::new(Version::V1)
+            .build_from_bytes("a", &vec![0; bytes])
+            .unwrap();
+        torrent.info().geometry().nominal_piece_length()
+    };
+    assert_eq!(piece_length(1), 16_384);
+    assert_eq!(piece_length(40_000_000), 32_768);
+    assert!(MAX_DEFAULT_PIECE_LENGTH.is_power_of_two());
+}
+
+#[test]
+fn an_odd_piece_length_is_for_v1_only() {
+    let build = |version, length| {
+        Builder::new(version)
+            .piece_length(length)
+            .build_from_bytes("a", &[1; 1000])
+    };
+    assert_eq!(
+        build(Version::V1, 333)
+            .unwrap()
+            .info()
+            .geometry()
+            .piece_count(),
+        4
+    );
+    for (version, length) in [
+        (Version::V1, 0),
+        (Version::V2, 333),
+        (Version::Hybrid, 8192),
+        (Version::V2, 40_000),
+    ] {
+        assert!(matches!(
+            build(version, length),
+            Err(BuildError::PieceLength { .. })
+        ));
+    }
+}
+
+#[test]
+fn nothing_makes_no_torrent() {
+    let built = Builder::new(Version::V1).build_from_files("a", [("empty", &[][..])]);
+    assert!(matches!(built, Err(BuildError::Empty)));
+}
+
+#[test]
+fn paths_that_lead_out_or_clash_are_refused() {
+    let build = |files: &[&'static str]| {
+        Builder::new(Version::V1).build_from_files("a", files.iter().map(|path| (*path, &b"x"[..])))
+    };
+    for path in ["../x", "/x", "a//b", "", "a/./b"] {
+        assert!(
+            matches!(build(&[path]), Err(BuildError::Path { .. })),
+            "{path}"
+        );
+    }
+    assert!(matches!(
+        build(&["a", "a"]),
+        Err(BuildError::DuplicatePath { .. })
+    ));
+    assert!(matches!(
+        build(&["a/b", "a"]),
+        Err(BuildError::DuplicatePath { .. })
+    ));
+    let deep = "d/".repeat(100) + "x";
+    let built = Builder::new(Version::V2).build_from_files("a", [(deep.as_str(), &b"x"[..])]);
+    assert!(matches!(built, Err(BuildError::TooDeep { .. })));
+}
+
+#[test]
+fn files_of_the_same_content_share_a_piece_layer() {
+    let data = ramp(50_000);
+    let torrent = Builder::new(Version::V2)
+        .piece_length(16_384)
+        .build_from_files("a", [("x", data.as_slice()), ("y", data.as_slice())])
+        .unwrap();
+    assert!(torrent.has_all_piece_layers());
+    assert_pieces_match(&torrent, |_| data.clone());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_with_its_path() {
+    let built = Builder::new(Version::V1).build(Path::new("/nonexistent/file"), silent);
+    assert!(
+        matches!(built, Err(BuildError::Io { path, .. }) if path == Path::new("/nonexistent/file"))
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn links_inside_the_folder_stay_links_and_others_give_their_content() {
+    use std::os::unix::fs::symlink;
+    let folder = TempFolder::new("links");
+    let outside = TempFolder::new("outside");
+    outside.write("far", b"far away");
+    folder.write("shared/dir/real", b"real");
+    symlink("dir/real", folder.0.join("shared/link")).unwrap();
+    symlink(outside.0.join("far"), folder.0.join("shared/far")).unwrap();
+    for version in ALL {
+        let torrent = Builder::new(version)
+            .build(folder.0.join("shared"), silent)
+            .unwrap();
+        let find = |name: &str| {
+            torrent
+                .info()
+                .files()
+                .find(|file| file.path() == format!("shared/{name}"))
+                .unwrap()
+        };
+        assert_eq!(
+            (find("link").kind(), find("link").symlink_target()),
+            (FileKind::Symlink, Some("dir/real"))
+        );
+        assert_eq!(
+            (find("far").kind(), find("far").length()),
+            (FileKind::Regular, 8)
+        );
+    }
+}
