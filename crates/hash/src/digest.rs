@@ -1,6 +1,6 @@
 //! The digests as types, so that neither can be taken for the other.
 
-use std::fmt;
+use core::fmt;
 
 macro_rules! digest {
     ($name:ident, $length:literal, $algorithm:literal) => {

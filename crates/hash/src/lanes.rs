@@ -8,9 +8,11 @@
 
 mod x86;
 
-use std::array;
-use std::ops::Range;
-use std::slice;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::array;
+use core::ops::Range;
+use core::slice;
 
 pub(crate) use x86::{Sha1Lanes, Sha256Lanes};
 
@@ -178,69 +180,5 @@ impl<'a> Input<'a> {
         *length = (self.length * 8).to_be_bytes();
         self.ready = 0..blocks;
         self.padded = true;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::{Slices, sha1_many, sha256_many};
-
-    /// Compares both functions with the one-stream implementations, message by message.
-    fn assert_all_match(messages: &[Vec<&[u8]>]) {
-        let messages: Vec<Slices<'_>> = messages.iter().map(Vec::as_slice).collect();
-        let together = (sha1_many(&messages), sha256_many(&messages));
-        for (index, slices) in messages.iter().enumerate() {
-            let joined = slices.concat();
-            let alone = sha1_smol::Sha1::from(&joined).digest().bytes();
-            assert_eq!(
-                together.0[index].0,
-                alone,
-                "SHA-1 of message {index} of {}",
-                messages.len()
-            );
-            assert_eq!(
-                together.1[index],
-                crate::sha256(&joined),
-                "SHA-256 of message {index} of {}",
-                messages.len()
-            );
-        }
-    }
-
-    fn ramp(length: usize) -> Vec<u8> {
-        (0..251u8).cycle().take(length).collect()
-    }
-
-    #[test]
-    fn every_length_around_block_borders_beside_longer_and_shorter_ones() {
-        let data = ramp(400);
-        for length in 0..=300 {
-            assert_all_match(&[
-                vec![&data[..length]],
-                vec![&data],
-                vec![],
-                vec![&data[..63]],
-            ]);
-        }
-    }
-
-    #[test]
-    fn any_number_of_messages_keeps_its_order() {
-        let data = ramp(2_000);
-        for count in 0..=13 {
-            let messages: Vec<_> = (0..count).map(|i| vec![&data[i..i * 150]]).collect();
-            assert_all_match(&messages);
-        }
-    }
-
-    #[test]
-    fn slices_may_be_cut_anywhere() {
-        let data = ramp(200);
-        for first in 0..=130 {
-            for second in first..=135 {
-                let cut: [&[u8]; 4] = [&data[..first], &data[first..second], &[], &data[second..]];
-                assert_all_match(&[cut.to_vec(), vec![&data[first..]]]);
-            }
-        }
     }
 }

@@ -1,6 +1,11 @@
 //! SHA-1 and SHA-256 of one buffer or of many at once.
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
+#![no_std]
+
+extern crate alloc;
+#[cfg(feature = "accelerated")]
+extern crate std;
 
 mod digest;
 #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]

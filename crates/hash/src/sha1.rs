@@ -1,5 +1,7 @@
 //! SHA-1 (FIPS 180-4), by the CPU's instructions or by the portable implementation.
 
+use alloc::vec::Vec;
+
 use crate::{Sha1Digest, Slices};
 
 #[cfg(feature = "accelerated")]
@@ -36,8 +38,8 @@ impl Sha1 {
     }
 }
 
-impl std::fmt::Debug for Sha1 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Sha1 {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Sha1").finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! SHA-256 (FIPS 180-4); the `sha2` crate finds the CPU's instructions by itself.
 
+use alloc::vec::Vec;
+
 use sha2::Digest as _;
 
 use crate::{Sha256Digest, Slices};

@@ -2,13 +2,14 @@
 //!
 //! The loops over lanes are unrolled by the compiler. All values of a lane are kept in 128-bit registers.
 
-use std::arch::x86_64::{
+use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x,
     _mm_setzero_si128, _mm_sha1msg1_epu32, _mm_sha1msg2_epu32, _mm_sha1nexte_epu32,
     _mm_sha1rnds4_epu32, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32,
     _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_xor_si128,
 };
-use std::array;
+use core::array;
+use std::is_x86_feature_detected;
 
 use super::{Block, Compress};
 
