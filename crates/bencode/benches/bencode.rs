@@ -117,7 +117,9 @@ fn document_of_dht_reply_and_lookups(bencher: Bencher<'_, '_>) {
         let root = document.root();
         let reply = root.get("r").expect("present");
         let length = |value: Option<rarest_bencode::ValueRef<'_, '_>>| {
-            value.and_then(|value| value.as_bytes()).map(<[u8]>::len)
+            value
+                .and_then(rarest_bencode::ValueRef::as_bytes)
+                .map(<[u8]>::len)
         };
         (
             length(root.get("t")),

@@ -217,7 +217,6 @@ fn push_events<'input>(value: ValueRef<'_, 'input>, events: &mut Vec<Event<'inpu
 }
 
 /// Serde accepts what a document accepts, sees the same values, and writes the same bytes.
-#[cfg(feature = "serde")]
 pub(crate) fn serde_and_document_agree(input: &[u8]) {
     let document = Document::parse(input);
     let raw = rarest_bencode::from_bytes::<Raw<'_>>(input);
@@ -241,7 +240,6 @@ pub(crate) fn serde_and_document_agree(input: &[u8]) {
 }
 
 /// Any value, as serde sees it.
-#[cfg(feature = "serde")]
 #[derive(Debug, PartialEq)]
 pub(crate) enum Tree {
     Int(i128),
@@ -250,7 +248,6 @@ pub(crate) enum Tree {
     Dict(Vec<(Vec<u8>, Tree)>),
 }
 
-#[cfg(feature = "serde")]
 mod tree {
     use super::Tree;
     use rarest_bencode::{Kind, ValueRef};

@@ -9,7 +9,6 @@ fn refused(input: &[u8], options: &Options) -> DecodeErrorKind {
     let error = Document::parse_with(input, options).unwrap_err();
     let mut reader = Reader::with_options(input, options);
     assert_eq!(read_to_end(&mut reader), Err(error));
-    #[cfg(feature = "serde")]
     assert_eq!(
         rarest_bencode::from_bytes_with::<serde::de::IgnoredAny>(input, options).unwrap_err(),
         rarest_bencode::DeserializeError::Decode(error)
@@ -138,7 +137,6 @@ fn strict_decoding_refuses_leading_zeros_and_negative_zero() {
 fn the_smallest_i64_is_accepted() {
     let document = Document::parse(b"i-9223372036854775808e").unwrap();
     assert_eq!(document.root().as_i64(), Some(i64::MIN));
-    #[cfg(feature = "serde")]
     assert_eq!(
         rarest_bencode::from_bytes(b"i-9223372036854775808e"),
         Ok(i64::MIN)

@@ -101,7 +101,6 @@ fn a_dictionary_of_keys_in_reverse_costs_no_more_than_sorting() {
     assert_eq!(document.remarks().len(), 199_999);
 }
 
-#[cfg(feature = "serde")]
 #[test]
 fn serde_is_bounded_whatever_the_options_allow() {
     use rarest_bencode::{DeserializeError, MAX_SERDE_DEPTH, from_bytes_with};

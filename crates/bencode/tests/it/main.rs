@@ -13,6 +13,5 @@ mod document;
 mod limits;
 mod reader;
 mod round_trip;
-#[cfg(feature = "serde")]
 mod serde;
 mod writer;

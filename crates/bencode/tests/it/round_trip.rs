@@ -86,7 +86,6 @@ proptest! {
         agreement::strict_is_lenient_without_remarks(&input);
         agreement::encoding_gives_back_canonical_input(&input);
         agreement::reader_and_document_agree(&input);
-        #[cfg(feature = "serde")]
         agreement::serde_and_document_agree(&input);
     }
 }

@@ -121,7 +121,6 @@ fn any_sink_takes_the_bytes() {
     assert_eq!(borrowed, b"2:ab");
 }
 
-#[cfg(feature = "std")]
 #[test]
 fn an_error_of_the_sink_comes_back() {
     use rarest_bencode::IoSink;
