@@ -1,3 +1,31 @@
 //! The decisions of one torrent: rarest-first, choking, pipelines and peers, without sockets or clocks.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod choker;
+mod config;
+mod has;
+mod input;
+pub mod limits;
+mod output;
+mod peer_book;
+mod peers;
+mod picker;
+mod piece;
+mod pipeline;
+mod priority;
+mod rate;
+mod stats;
+mod suspicion;
+mod torrent;
+
+pub use config::{Config, UploadSlots};
+pub use input::{
+    BlockDigest, Direction, Ended, PeerKey, PeerSource, PieceResult, Refused, SpillResult, Start,
+};
+pub use output::{
+    BanReason, BlockData, CompletePiece, Digests, DisconnectReason, Output, TorrentEvent,
+};
+pub use priority::Priority;
+pub use stats::{PeerStats, Stats};
+pub use torrent::Torrent;

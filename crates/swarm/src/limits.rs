@@ -1,0 +1,86 @@
+//! Every bound on what peers can make a torrent hold or do, and the times of its rounds, with their reasons.
+
+use std::time::Duration;
+
+/// Requests in flight to a peer before anything is known of its rate.
+pub const INITIAL_REQUESTS: usize = 4;
+
+/// Fewest requests in flight to a peer that delivers: one is on its way while the other is served.
+pub const MIN_REQUESTS: usize = 2;
+
+/// Most requests in flight to one peer: 64 MiB, 10 Gbit/s at 50 ms. They are promises of memory.
+pub const MAX_REQUESTS_PER_PEER: usize = 4096;
+
+/// Requests that a peer holds when it does not say how many (BEP 10, `reqq`, as libtorrent assumes).
+pub const DEFAULT_REQUEST_QUEUE: usize = 250;
+
+/// How much work is left waiting at a peer beyond the way there and back: what it may need to read from disk, to
+/// serve others, or to be let go by a rate limiter.
+pub const REQUEST_SLACK: Duration = Duration::from_millis(500);
+
+/// A peer that owes us blocks and sent none for so long is snubbing us: its blocks are asked of others.
+pub const SNUB_AFTER: Duration = Duration::from_secs(20);
+
+/// Requests in a row that a peer may refuse before it is left alone for a while: without a bound, asking and refusing
+/// would go round as fast as the network does.
+pub const MAX_REFUSALS: usize = 500;
+
+/// How often peers are looked through for snubbing.
+pub const SNUB_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Time between two rounds of the choker (BEP 3).
+pub const CHOKE_ROUND: Duration = Duration::from_secs(10);
+
+/// How long an optimistic unchoke lasts, and the turn of a leecher at a seed (BEP 3: three rounds).
+pub const OPTIMISTIC_ROUND: Duration = Duration::from_secs(30);
+
+/// Slots that are always there with [`UploadSlots::Automatic`](crate::UploadSlots::Automatic): enough to find
+/// peers that reciprocate, few enough that a line of 1 Mbit/s gives each 16 KiB/s.
+pub const AUTOMATIC_SLOTS_MIN: usize = 8;
+
+/// Bytes a second that justify one slot more with [`UploadSlots::Automatic`](crate::UploadSlots::Automatic).
+pub const RATE_PER_SLOT: u64 = 32 * 1024;
+
+/// Pieces that are taken at random before rarest-first begins: something to trade is needed soon (BEP 3).
+pub const RANDOM_FIRST_PIECES: u32 = 4;
+
+/// Pieces that may be in the making beyond two a peer and what the requests in flight fill.
+pub const SPARE_BEGUN_PIECES: usize = 8;
+
+/// Requests that an idle peer gets for blocks that others were asked for already, unless half of its usual depth is
+/// more. What comes twice is wasted.
+pub const ENDGAME_REQUESTS: usize = 4;
+
+/// Pieces that a peer suggested and that are remembered; the last ones count.
+pub const MAX_SUGGESTED: usize = 16;
+
+/// Pieces of the allowed-fast set that are remembered for a peer; BEP 6 proposes 10.
+pub const MAX_ALLOWED_FAST: usize = 64;
+
+/// Corrupt pieces whose block digests are kept until the good copy comes.
+pub const MAX_SUSPECT_PIECES: usize = 64;
+
+/// Corrupt copies of one piece whose digests are kept.
+pub const MAX_BAD_COPIES: usize = 4;
+
+/// Addresses that a torrent remembers. Trackers and peers can name any number.
+pub const MAX_KNOWN_PEERS: usize = 4000;
+
+/// Addresses banned at a time; the oldest ban ends when there are more.
+pub const MAX_BANNED: usize = 10_000;
+
+/// Pause before a peer is dialled again after its first failure; doubles with each.
+pub const FIRST_BACK_OFF: Duration = Duration::from_secs(15);
+
+/// Longest pause before a peer is dialled again.
+pub const MAX_BACK_OFF: Duration = Duration::from_secs(30 * 60);
+
+/// Failures in a row after which an address is forgotten.
+pub const MAX_FAILURES: u8 = 8;
+
+/// Two connections of one peer that began within this time come from both ends dialling at once; later ones are a
+/// mistake or an attack of somebody who took the peer's id.
+pub const SIMULTANEOUS: Duration = Duration::from_secs(30);
+
+/// A peer may be replaced when for so long neither side wanted anything of the other.
+pub const USELESS_AFTER: Duration = Duration::from_secs(60);

@@ -1,0 +1,102 @@
+//! What a torrent wants done.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use rarest_metainfo::{Block, PieceIndex};
+use rarest_peer_wire::connection::Command;
+
+use crate::PeerKey;
+
+/// Something to do for whoever drives a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Hand these to the peer's connection, in order.
+    Commands(PeerKey, Vec<Command>),
+    /// Connect to the address. Ends in `handle_peer_connected` or `handle_dial_failed`.
+    Dial(SocketAddr),
+    /// Verify and write a piece. Ends in `handle_piece_done`.
+    CompletePiece(CompletePiece),
+    /// Write blocks to their place before their piece is whole, to free memory. Ends in `handle_spilled`.
+    Spill(Vec<(Block, Bytes)>),
+    /// Close the connection. The torrent has forgotten it; nothing need be said of it any more.
+    Disconnect(PeerKey, DisconnectReason),
+    /// Accept nothing from the address any more; the torrent does not.
+    Ban(IpAddr, BanReason),
+    /// Something that users may want to know.
+    Event(TorrentEvent),
+}
+
+/// A whole piece, not verified yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompletePiece {
+    /// Which piece.
+    pub piece: PieceIndex,
+    /// Its blocks in order.
+    pub parts: Vec<BlockData>,
+    /// Whether the digests of its blocks are wanted, should it be good. They always are when it is corrupt.
+    pub digests: Digests,
+}
+
+/// Where the bytes of a block are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockData {
+    /// Here.
+    Memory(Bytes),
+    /// In their place on disk, unverified.
+    Spilled,
+}
+
+/// Whether the digests of the blocks of a good piece are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digests {
+    /// They are not looked at.
+    Unneeded,
+    /// The piece was corrupt before: they tell who lied.
+    Wanted,
+}
+
+/// Why the torrent ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// Both ends have all that they want: nothing will flow (BEP 21).
+    BothComplete,
+    /// There is another connection to the same peer, which both ends keep.
+    Duplicate,
+    /// The peer sent corrupt data.
+    Banned,
+    /// The torrent was paused.
+    Paused,
+    /// The place is given to another peer, this one being of no use.
+    Replaced,
+}
+
+/// Why an address is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BanReason {
+    /// It sent every block of a corrupt piece.
+    CorruptPiece(PieceIndex),
+    /// Its block of a corrupt piece differs from the block of the good one.
+    CorruptBlock(Block),
+}
+
+/// What users may want to know of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TorrentEvent {
+    /// A piece was verified and is on disk.
+    PieceVerified(PieceIndex),
+    /// A piece was corrupt; it is fetched again.
+    PieceCorrupt(PieceIndex),
+    /// All wanted pieces are there. Comes again when more was wanted later.
+    Finished,
+    /// All pieces are there.
+    Completed,
+    /// The store failed: nothing is requested until [`handle_store_recovered`](crate::Torrent::handle_store_recovered).
+    UploadOnly,
+    /// The store works again.
+    DownloadResumed,
+}

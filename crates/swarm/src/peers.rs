@@ -1,0 +1,128 @@
+//! The connected peers.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rarest_metainfo::PeerId;
+use rarest_peer_wire::connection::Command;
+
+use crate::picker::PeerPieces;
+use crate::piece::PeerSlot;
+use crate::pipeline::Pipeline;
+use crate::rate::Rate;
+use crate::{Direction, PeerKey};
+
+/// All that is known of one connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) key: PeerKey,
+    pub(crate) addr: SocketAddr,
+    /// Where it may be dialled, if that is known and the book has it as connected.
+    pub(crate) listens_at: Option<SocketAddr>,
+    pub(crate) direction: Direction,
+    pub(crate) peer_id: PeerId,
+    pub(crate) connected_at: Instant,
+    pub(crate) pieces: PeerPieces,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) our_interest: OurInterest,
+    pub(crate) permission: Permission,
+    pub(crate) download: Rate,
+    pub(crate) upload: Rate,
+    /// When one side last wanted something of the other.
+    pub(crate) last_use: Instant,
+    /// Commands that were not handed out yet.
+    pub(crate) outbox: Vec<Command>,
+}
+
+/// Whether we told the peer that we want pieces of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OurInterest {
+    NotInterested,
+    Interested,
+}
+
+/// Whether the peer lets us request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    Choked,
+    Unchoked,
+}
+
+/// The peers by slot. Slots are used again, with another generation.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    slots: Vec<Slot>,
+    free: Vec<PeerSlot>,
+    by_id: BTreeMap<PeerId, PeerSlot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    peer: Option<Box<Peer>>,
+}
+
+impl Peers {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Makes room for a peer of that id, of which there must be none, and gives it a key.
+    pub(crate) fn insert(
+        &mut self,
+        peer_id: PeerId,
+        peer: impl FnOnce(PeerKey) -> Peer,
+    ) -> PeerKey {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            u32::try_from(self.slots.len() - 1).expect("the number of peers is bounded")
+        });
+        let entry = &mut self.slots[slot as usize];
+        let key = PeerKey {
+            slot,
+            generation: entry.generation,
+        };
+        entry.peer = Some(Box::new(peer(key)));
+        self.by_id.insert(peer_id, slot);
+        key
+    }
+
+    pub(crate) fn remove(&mut self, slot: PeerSlot) -> Option<Box<Peer>> {
+        let entry = self.slots.get_mut(slot as usize)?;
+        let peer = entry.peer.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+        self.by_id.remove(&peer.peer_id);
+        Some(peer)
+    }
+
+    /// The slot of a key, if its connection did not end.
+    pub(crate) fn slot(&self, key: PeerKey) -> Option<PeerSlot> {
+        let entry = self.slots.get(key.slot as usize)?;
+        (entry.generation == key.generation && entry.peer.is_some()).then_some(key.slot)
+    }
+
+    pub(crate) fn get(&self, slot: PeerSlot) -> Option<&Peer> {
+        self.slots.get(slot as usize)?.peer.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: PeerSlot) -> Option<&mut Peer> {
+        self.slots.get_mut(slot as usize)?.peer.as_deref_mut()
+    }
+
+    pub(crate) fn by_id(&self, peer_id: PeerId) -> Option<&Peer> {
+        self.get(*self.by_id.get(&peer_id)?)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerSlot, &Peer)> {
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, entry)| Some((slot, entry.peer.as_deref()?)))
+    }
+
+    /// The slots in use, to go through them while peers may leave.
+    pub(crate) fn slots(&self) -> Vec<PeerSlot> {
+        self.iter().map(|(slot, _)| slot).collect()
+    }
+}

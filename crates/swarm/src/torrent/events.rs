@@ -1,0 +1,177 @@
+//! What peers do.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rarest_metainfo::{Bitfield, Block, PieceIndex};
+use rarest_peer_wire::connection::{Command, Event};
+use rarest_peer_wire::extension::ExtensionHandshake;
+
+use super::Torrent;
+use crate::has::Has;
+use crate::peers::Permission;
+use crate::piece::PeerSlot;
+use crate::{Direction, PeerKey, PeerSource};
+
+impl Torrent {
+    /// What one read of a peer's socket brought.
+    pub fn handle_peer_events(&mut self, now: Instant, key: PeerKey, events: Vec<Event>) {
+        let Some(slot) = self.peers.slot(key) else {
+            return;
+        };
+        for event in events {
+            self.handle_event(now, slot, event);
+        }
+        self.refill(now, slot);
+        self.settle(now);
+    }
+
+    fn handle_event(&mut self, now: Instant, slot: PeerSlot, event: Event) {
+        match event {
+            Event::Has(pieces) => self.peer_has(now, slot, pieces),
+            Event::Have(piece) => self.peer_gained(now, slot, piece),
+            Event::DontHave(piece) => self.peer_dropped(now, slot, piece),
+            Event::Choked => self.peer_chokes(slot),
+            Event::Unchoked => self.peer_unchokes(slot),
+            Event::Interested => self.choker.interested(now, slot),
+            Event::NotInterested => {
+                self.used(now, slot);
+                self.choker.not_interested(now, slot);
+            }
+            Event::Block { block, data } => self.block_came(now, slot, block, data),
+            Event::Returned(block) => self.block_returned(now, slot, block),
+            Event::Suggested(piece) => {
+                if let Some(peer) = self.peers.get_mut(slot) {
+                    peer.pieces.suggest(piece);
+                }
+            }
+            Event::AllowedFast(piece) => {
+                if let Some(peer) = self.peers.get_mut(slot) {
+                    peer.pieces.allow_fast(piece);
+                }
+            }
+            Event::Uploaded { bytes } => self.uploaded(now, slot, bytes),
+            Event::ExtensionHandshake(handshake) => self.peer_introduced(slot, &handshake),
+            // What later versions tell of is of no concern here.
+            _ => {}
+        }
+    }
+
+    fn peer_has(&mut self, now: Instant, slot: PeerSlot, pieces: Bitfield) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            self.picker.joined(&mut peer.pieces, Has::new(pieces));
+        }
+        self.update_interest(now, slot);
+        self.part_if_both_complete(now, slot);
+    }
+
+    fn peer_gained(&mut self, now: Instant, slot: PeerSlot, piece: PieceIndex) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            self.picker.gained(&mut peer.pieces, piece);
+        }
+        self.update_interest(now, slot);
+        self.part_if_both_complete(now, slot);
+    }
+
+    fn peer_dropped(&mut self, now: Instant, slot: PeerSlot, piece: PieceIndex) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            self.picker.dropped(&mut peer.pieces, piece);
+        }
+        self.update_interest(now, slot);
+    }
+
+    fn peer_chokes(&mut self, slot: PeerSlot) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        if std::mem::replace(&mut peer.permission, Permission::Choked) == Permission::Unchoked {
+            self.unchoking_peers -= 1;
+        }
+        self.picker.release_alone(slot, &mut peer.pieces);
+        self.hungry.remove(&slot);
+    }
+
+    fn peer_unchokes(&mut self, slot: PeerSlot) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        if std::mem::replace(&mut peer.permission, Permission::Unchoked) == Permission::Choked {
+            self.unchoking_peers += 1;
+        }
+        peer.pipeline.unchoked();
+    }
+
+    fn block_came(&mut self, now: Instant, slot: PeerSlot, block: Block, data: Bytes) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        let bytes = u64::from(block.length());
+        let was_asked = peer.pipeline.arrived(now, block);
+        if !was_asked || data.len() as u64 != bytes {
+            return;
+        }
+        peer.last_use = now;
+        peer.download.add(now, bytes);
+        self.download.add(now, bytes);
+        self.choker.received(slot, bytes);
+        match self.picker.received(slot, peer.addr.ip(), block, data) {
+            Some(others) => {
+                for other in others {
+                    self.cancel(other, block);
+                }
+            }
+            None => self.wasted += bytes,
+        }
+    }
+
+    fn block_returned(&mut self, now: Instant, slot: PeerSlot, block: Block) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.pipeline.returned(now, block);
+        }
+        self.picker.returned(slot, block);
+    }
+
+    fn uploaded(&mut self, now: Instant, slot: PeerSlot, bytes: u64) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.upload.add(now, bytes);
+            peer.last_use = now;
+        }
+        self.choker.uploaded(now, bytes);
+    }
+
+    fn peer_introduced(&mut self, slot: PeerSlot, handshake: &ExtensionHandshake) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        if let Some(requests) = handshake.request_queue {
+            let limit = usize::try_from(requests).unwrap_or(usize::MAX);
+            peer.pipeline
+                .set_peer_limit(limit, self.config.max_requests_per_peer);
+        }
+        if let (Direction::Incoming, Some(port)) = (peer.direction, handshake.listen_port) {
+            let addr = SocketAddr::new(peer.addr.ip(), port);
+            if self.book.add(addr, PeerSource::Incoming, &mut self.rng) {
+                self.book.connected(addr);
+                peer.listens_at = Some(addr);
+            }
+        }
+    }
+
+    pub(super) fn used(&mut self, now: Instant, slot: PeerSlot) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.last_use = now;
+        }
+    }
+
+    /// Tells a peer that a block is no longer wanted.
+    pub(super) fn cancel(&mut self, slot: PeerSlot, block: Block) {
+        let was_wanted = self
+            .peers
+            .get_mut(slot)
+            .is_some_and(|peer| peer.pipeline.cancel(block));
+        if was_wanted {
+            self.command(slot, Command::Cancel(block));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What becomes of pieces: verified, corrupt, spilled, wanted or not.
+
+use std::time::Instant;
+
+use rarest_metainfo::{Block, PieceIndex};
+use rarest_peer_wire::connection::Command;
+
+use super::{Store, Torrent};
+use crate::Priority;
+use crate::input::{BlockDigest, PieceResult, SpillResult};
+use crate::output::{BanReason, CompletePiece, Digests, Output, TorrentEvent};
+use crate::piece::{Share, block_at};
+use crate::suspicion::Verdict;
+
+impl Torrent {
+    /// The answer to [`Output::CompletePiece`]. `Verified` may also come unasked, when a piece was found on disk.
+    pub fn handle_piece_done(&mut self, now: Instant, piece: PieceIndex, result: PieceResult) {
+        match result {
+            PieceResult::Verified { block_digests } => {
+                self.verified_piece(now, piece, &block_digests);
+            }
+            PieceResult::Corrupt { block_digests } => {
+                self.corrupt_piece(now, piece, &block_digests);
+            }
+            PieceResult::StoreFailed => {
+                self.picker.stall(piece);
+                self.store_failed();
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The answer to [`Output::Spill`], for all of its blocks or some.
+    pub fn handle_spilled(&mut self, now: Instant, blocks: &[Block], result: SpillResult) {
+        for &block in blocks {
+            match result {
+                SpillResult::Written => self.picker.spill_done(block),
+                SpillResult::StoreFailed => self.picker.spill_failed(block),
+            }
+        }
+        if result == SpillResult::StoreFailed {
+            self.store_failed();
+        }
+        self.settle(now);
+    }
+
+    /// Spills blocks of begun pieces until not more than `target_bytes` are to stay in memory.
+    ///
+    /// The bytes are counted in [`buffered_bytes`](Self::buffered_bytes) until [`handle_spilled`](Self::handle_spilled).
+    /// Pieces that are whole are with the store already and cannot be spilled.
+    pub fn handle_memory_pressure(&mut self, now: Instant, target_bytes: u64) {
+        self.spill(target_bytes);
+        self.settle(now);
+    }
+
+    /// The store works again, or is worth another try: pieces that waited are completed, and requests go out again.
+    pub fn handle_store_recovered(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.store, Store::Working) == Store::Working {
+            return;
+        }
+        self.event(TorrentEvent::DownloadResumed);
+        self.picker.retry_stalled();
+        for slot in self.peers.slots() {
+            self.refill(now, slot);
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn spill(&mut self, target_bytes: u64) {
+        let blocks = self.picker.spill(target_bytes);
+        if !blocks.is_empty() {
+            self.outputs.push_back(Output::Spill(blocks));
+        }
+    }
+
+    pub(super) fn complete_whole_pieces(&mut self) {
+        while let Some((piece, parts)) = self.picker.take_whole() {
+            if self.store == Store::Failed {
+                self.picker.stall(piece);
+                continue;
+            }
+            let digests = if self.suspicion.is_suspect(piece) {
+                Digests::Wanted
+            } else {
+                Digests::Unneeded
+            };
+            self.outputs.push_back(Output::CompletePiece(CompletePiece {
+                piece,
+                parts,
+                digests,
+            }));
+        }
+    }
+
+    pub(super) fn change_priorities(&mut self, now: Instant, changes: &[(PieceIndex, Priority)]) {
+        let was_finished = self.is_finished();
+        for (slot, block) in self.picker.set_priorities(changes) {
+            self.cancel(slot, block);
+        }
+        let mut blocks = Vec::new();
+        for &(piece, priority) in changes {
+            if priority == Priority::Off {
+                self.picker.spill_piece(piece, &mut blocks);
+            }
+        }
+        if !blocks.is_empty() {
+            self.outputs.push_back(Output::Spill(blocks));
+        }
+        for slot in self.peers.slots() {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                self.picker.recount(&mut peer.pieces);
+            }
+            self.update_interest(now, slot);
+            self.refill(now, slot);
+        }
+        if self.is_finished() && !was_finished {
+            self.finished(now);
+        } else if was_finished && !self.is_finished() {
+            self.book.wake_complete();
+        }
+    }
+
+    fn store_failed(&mut self) {
+        if std::mem::replace(&mut self.store, Store::Failed) == Store::Working {
+            self.event(TorrentEvent::UploadOnly);
+            self.cancel_all();
+        }
+    }
+
+    fn verified_piece(&mut self, now: Instant, piece: PieceIndex, digests: &[BlockDigest]) {
+        let was_finished = self.is_finished();
+        if !self.picker.verified(piece) {
+            return;
+        }
+        self.event(TorrentEvent::PieceVerified(piece));
+        for slot in self.peers.slots() {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                self.picker.peer_lost_use(&mut peer.pieces, piece);
+            }
+            self.update_interest(now, slot);
+            self.command(slot, Command::Have(piece));
+        }
+        for (ip, number) in self.suspicion.verified(piece, digests) {
+            let block = block_at(&self.geometry, piece, number);
+            self.punish(now, ip, BanReason::CorruptBlock(block));
+        }
+        if self.is_finished() && !was_finished {
+            self.finished(now);
+        }
+        if self.is_complete() {
+            self.event(TorrentEvent::Completed);
+        }
+    }
+
+    fn finished(&mut self, now: Instant) {
+        self.event(TorrentEvent::Finished);
+        for slot in self.peers.slots() {
+            self.part_if_both_complete(now, slot);
+        }
+    }
+
+    fn corrupt_piece(&mut self, now: Instant, piece: PieceIndex, digests: &[BlockDigest]) {
+        let has_unknown = self.picker.has_unknown_contributor(piece);
+        let contributors = self.picker.corrupt(piece, Share::Alone(None));
+        if contributors.is_empty() {
+            return;
+        }
+        self.event(TorrentEvent::PieceCorrupt(piece));
+        let verdict = self
+            .suspicion
+            .corrupt(piece, &contributors, has_unknown, digests);
+        if let Verdict::Guilty(ip) = verdict {
+            self.punish(now, ip, BanReason::CorruptPiece(piece));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What is asked of peers, and whether we want anything of them.
+
+use std::time::Instant;
+
+use rarest_peer_wire::connection::Command;
+
+use super::{Endgame, Store, Torrent};
+use crate::peers::{OurInterest, Permission};
+use crate::picker::Asked;
+use crate::piece::PeerSlot;
+
+impl Torrent {
+    /// Tells the peer when what we want of it begins or ends.
+    pub(super) fn update_interest(&mut self, now: Instant, slot: PeerSlot) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        let interest = if peer.pieces.of_use > 0 {
+            OurInterest::Interested
+        } else {
+            OurInterest::NotInterested
+        };
+        if std::mem::replace(&mut peer.our_interest, interest) == interest {
+            return;
+        }
+        peer.last_use = now;
+        match interest {
+            OurInterest::Interested => self.command(slot, Command::Interested),
+            OurInterest::NotInterested => {
+                self.hungry.remove(&slot);
+                self.command(slot, Command::NotInterested);
+            }
+        }
+    }
+
+    /// Asks the peer for as many blocks as keep it busy.
+    pub(super) fn refill(&mut self, now: Instant, slot: PeerSlot) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        let is_idle = peer.our_interest == OurInterest::NotInterested
+            || (peer.permission == Permission::Choked && !peer.pieces.has_allowed_fast());
+        let room = peer.pipeline.room();
+        if self.store == Store::Failed || is_idle || room == 0 {
+            self.hungry.remove(&slot);
+            return;
+        }
+        let mut blocks = Vec::new();
+        let asked = Asked {
+            slot,
+            pieces: &mut peer.pieces,
+            pipeline: &peer.pipeline,
+            unchoking_peers: self.unchoking_peers,
+        };
+        match peer.permission {
+            Permission::Unchoked => {
+                self.picker.pick(asked, room, &mut self.rng, &mut blocks);
+            }
+            Permission::Choked => self.picker.pick_allowed_fast(&asked, room, &mut blocks),
+        }
+        for &block in &blocks {
+            peer.pipeline.sent(now, block);
+        }
+        if blocks.len() < room {
+            self.hungry.insert(slot);
+        } else {
+            self.hungry.remove(&slot);
+        }
+        for block in blocks {
+            self.command(slot, Command::Request(block));
+        }
+    }
+
+    /// Gives blocks that became free to peers that have nothing to do.
+    pub(super) fn wake_hungry(&mut self, now: Instant) {
+        let endgame = if self.picker.has_free() {
+            Endgame::NotYet
+        } else {
+            Endgame::Begun
+        };
+        let begins =
+            std::mem::replace(&mut self.endgame, endgame) != endgame && endgame == Endgame::Begun;
+        if self.picker.take_freed() || begins {
+            for slot in self.hungry.clone() {
+                if !begins && !self.picker.has_free() {
+                    break;
+                }
+                self.refill(now, slot);
+            }
+            self.complete_whole_pieces();
+        }
+    }
+
+    /// Looks for work for every peer that has none.
+    pub(super) fn refill_hungry(&mut self, now: Instant) {
+        for slot in self.hungry.clone() {
+            self.refill(now, slot);
+        }
+    }
+
+    /// Takes blocks away from peers that owe them for too long. Each keeps one request, to show that it came back.
+    pub(super) fn check_snubs(&mut self, now: Instant) {
+        for slot in self.peers.slots() {
+            let Some(peer) = self.peers.get_mut(slot) else {
+                continue;
+            };
+            if !peer.pipeline.check_snub(now) {
+                self.refill(now, slot);
+                continue;
+            }
+            let blocks: Vec<_> = peer.pipeline.wanted().collect();
+            self.picker.release_alone(slot, &mut peer.pieces);
+            self.choker.snubbed(slot);
+            for &block in &blocks {
+                self.picker.returned(slot, block);
+            }
+            for &block in blocks.iter().skip(1) {
+                self.cancel(slot, block);
+            }
+        }
+    }
+
+    /// Cancels every request: what comes could not be kept, or is not wanted.
+    pub(super) fn cancel_all(&mut self) {
+        for slot in self.peers.slots() {
+            let Some(peer) = self.peers.get_mut(slot) else {
+                continue;
+            };
+            let blocks: Vec<_> = peer.pipeline.wanted().collect();
+            for block in blocks {
+                self.picker.returned(slot, block);
+                self.cancel(slot, block);
+            }
+        }
+        self.hungry.clear();
+    }
+}
