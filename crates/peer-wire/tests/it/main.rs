@@ -6,5 +6,16 @@
 
 mod choke;
 mod corpus;
+mod downloads;
+mod extensions;
+mod fast;
+mod frames;
+mod handshake;
+mod hashes;
+mod limits;
+mod output;
 mod pair;
+mod pieces;
+mod properties;
 mod time;
+mod uploads;

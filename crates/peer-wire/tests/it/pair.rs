@@ -73,10 +73,10 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(connection: Connection, have: Bitfield) -> Self {
+    fn new(connection: Connection, torrent: LocalTorrent) -> Self {
         Self {
             connection,
-            torrent: LocalTorrent::new(INFO_HASH, geometry(), have),
+            torrent,
             input: BytesMut::new(),
             events: Vec::new(),
         }
@@ -141,12 +141,13 @@ impl Pair {
         right_has: Bitfield,
     ) -> Self {
         let now = start();
+        let torrent = |have| LocalTorrent::new(INFO_HASH, geometry(), have);
         let left = Connection::outgoing(Arc::new(left), addr(), INFO_HASH, now);
         let right = Connection::incoming(Arc::new(right), addr(), now);
         let mut pair = Self {
             now,
-            left: End::new(left, left_has),
-            right: End::new(right, right_has),
+            left: End::new(left, torrent(left_has)),
+            right: End::new(right, torrent(right_has)),
         };
         pair.run();
         pair
@@ -195,11 +196,21 @@ impl Scripted {
     }
 
     pub(crate) fn with_config(config: Config, reserved: Reserved, have: Bitfield) -> Self {
+        let torrent = LocalTorrent::new(INFO_HASH, geometry(), have);
+        Self::with_all(config, reserved, torrent)
+    }
+
+    /// The same, but with another torrent.
+    pub(crate) fn with_torrent(reserved: Reserved, torrent: LocalTorrent) -> Self {
+        Self::with_all(config(LEFT_ID), reserved, torrent)
+    }
+
+    fn with_all(config: Config, reserved: Reserved, torrent: LocalTorrent) -> Self {
         let now = start();
         let connection = Connection::outgoing(Arc::new(config), addr(), INFO_HASH, now);
         let mut this = Self {
             now,
-            end: End::new(connection, have),
+            end: End::new(connection, torrent),
             codec: Codec::new(),
             unread: BytesMut::new(),
         };
