@@ -10,6 +10,8 @@ mod error;
 pub mod http;
 pub mod schedule;
 mod scrape;
+#[cfg(feature = "server")]
+pub mod server;
 mod tiers;
 pub mod udp;
 mod url;

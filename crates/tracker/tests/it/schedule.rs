@@ -38,7 +38,7 @@ impl Torrent {
         let tiers = Tiers::new(tiers.iter().map(|tier| tier.iter()), 7);
         Self {
             schedule: Schedule::new(config, tiers),
-            now: Instant::now(),
+            now: crate::origin(),
             cancelled: Vec::new(),
             changes: 0,
         }
