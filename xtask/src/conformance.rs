@@ -40,7 +40,7 @@ fn run(parser: lexopt::Parser) -> Result<()> {
 fn check(document: &str, tests: &Tests) -> Result<(usize, Vec<String>)> {
     let mut rows = 0;
     let mut failures = Vec::new();
-    for title in ["Requirements", "BEPs"] {
+    for title in ["Requirements", "BEPs", "Defects of other decoders"] {
         let mut last = 0;
         for row in table::rows_below(document, title) {
             rows += 1;
