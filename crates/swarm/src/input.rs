@@ -12,15 +12,6 @@ pub struct PeerKey {
     pub(crate) generation: u32,
 }
 
-/// Who began a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// We dialled.
-    Outgoing,
-    /// The peer dialled.
-    Incoming,
-}
-
 /// Who told us of a peer's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -87,6 +78,10 @@ pub enum PieceResult {
         /// The digests of its blocks, in order.
         block_digests: Vec<BlockDigest>,
     },
+    /// What was spilled of it is gone; those blocks are fetched again.
+    SpillLost,
+    /// Its hash is not known yet. The piece waits for [`handle_hashes_known`](crate::Torrent::handle_hashes_known).
+    HashUnknown,
     /// The store could not write. The torrent keeps the piece and goes into its upload-only state.
     StoreFailed,
 }

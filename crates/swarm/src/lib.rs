@@ -21,11 +21,12 @@ mod torrent;
 
 pub use config::{Config, UploadSlots};
 pub use input::{
-    BlockDigest, Direction, Ended, PeerKey, PeerSource, PieceResult, Refused, SpillResult, Start,
+    BlockDigest, Ended, PeerKey, PeerSource, PieceResult, Refused, SpillResult, Start,
 };
 pub use output::{
     BanReason, BlockData, CompletePiece, Digests, DisconnectReason, Output, TorrentEvent,
 };
 pub use priority::Priority;
+pub use rarest_peer_wire::connection::Direction;
 pub use stats::{PeerStats, Stats};
 pub use torrent::Torrent;

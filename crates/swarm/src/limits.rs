@@ -54,6 +54,9 @@ pub const ENDGAME_REQUESTS: usize = 4;
 /// Pieces that a peer suggested and that are remembered; the last ones count.
 pub const MAX_SUGGESTED: usize = 16;
 
+/// Pieces that a peer that has fewer may request while it is choked, as BEP 6 proposes.
+pub const ALLOWED_FAST: usize = 10;
+
 /// Pieces of the allowed-fast set that are remembered for a peer; BEP 6 proposes 10.
 pub const MAX_ALLOWED_FAST: usize = 64;
 

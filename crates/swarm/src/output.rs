@@ -45,7 +45,15 @@ pub enum BlockData {
     /// Here.
     Memory(Bytes),
     /// In their place on disk, unverified.
-    Spilled,
+    Spilled {
+        /// Length in bytes.
+        length: u32,
+    },
+    /// Nowhere: zeros by definition (BEP 47).
+    Padding {
+        /// Length in bytes.
+        length: u32,
+    },
 }
 
 /// Whether the digests of the blocks of a good piece are wanted.

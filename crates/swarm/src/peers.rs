@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rarest_metainfo::PeerId;
-use rarest_peer_wire::connection::Command;
+use rarest_peer_wire::Reserved;
+use rarest_peer_wire::connection::{Command, Role};
 
 use crate::picker::PeerPieces;
 use crate::piece::PeerSlot;
@@ -21,6 +22,10 @@ pub(crate) struct Peer {
     /// Where it may be dialled, if that is known and the book has it as connected.
     pub(crate) listens_at: Option<SocketAddr>,
     pub(crate) direction: Direction,
+    /// The extensions that its handshake names.
+    pub(crate) dialect: Reserved,
+    /// Whether it says that it wants nothing (BEP 21).
+    pub(crate) role: Role,
     pub(crate) peer_id: PeerId,
     pub(crate) connected_at: Instant,
     pub(crate) pieces: PeerPieces,

@@ -478,6 +478,17 @@ impl Picker {
         });
     }
 
+    /// What was on disk of a piece is gone: those blocks are needed again.
+    pub(crate) fn lose_spilled(&mut self, index: PieceIndex) {
+        self.change(index, |piece| {
+            if piece.stage == Stage::Completing {
+                piece.stage = Stage::Gathering;
+                piece.lose_spilled();
+            }
+        });
+        self.complete_if_whole(index);
+    }
+
     /// The store works again: pieces that waited for it are handed out once more.
     pub(crate) fn retry_stalled(&mut self) {
         for (&index, piece) in &mut self.begun {
@@ -606,7 +617,9 @@ impl Picker {
         if !self.begun.contains_key(&index) {
             self.begin(index);
         }
-        self.change(index, |piece| piece.found_on_disk(block.index_in_piece()));
+        self.change(index, |piece| {
+            piece.found_on_disk(block.index_in_piece(), block.length());
+        });
         self.complete_if_whole(index);
     }
 

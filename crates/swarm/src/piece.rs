@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use rarest_metainfo::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
+use rarest_metainfo::{Block, Geometry, PieceIndex};
 
 use crate::output::BlockData;
 
@@ -12,8 +12,6 @@ pub(crate) const MAX_REQUESTERS: usize = 3;
 
 /// A peer as the picker knows it: its place among the connected peers.
 pub(crate) type PeerSlot = u32;
-
-static ZEROS: [u8; BLOCK_LENGTH as usize] = [0; BLOCK_LENGTH as usize];
 
 /// One piece between its first request and its verification.
 #[derive(Debug)]
@@ -69,6 +67,7 @@ enum State {
     /// On disk, unverified. Who sent it is not known when it is from an earlier run.
     Spilled {
         from: Option<IpAddr>,
+        length: u32,
     },
     /// Zeros by definition (BEP 47).
     Padding {
@@ -272,11 +271,11 @@ impl Piece {
     }
 
     /// A block that an earlier run left on disk.
-    pub(crate) fn found_on_disk(&mut self, number: u32) {
+    pub(crate) fn found_on_disk(&mut self, number: u32, length: u32) {
         if let State::Free = self.blocks[number as usize] {
             self.free.remove(number);
             self.missing -= 1;
-            self.blocks[number as usize] = State::Spilled { from: None };
+            self.blocks[number as usize] = State::Spilled { from: None, length };
         }
     }
 
@@ -301,7 +300,9 @@ impl Piece {
                     from,
                     spilling: false,
                 } if *from == ip => data.len() as u64,
-                State::Spilled { from: Some(from) } if *from == ip => 0,
+                State::Spilled {
+                    from: Some(from), ..
+                } if *from == ip => 0,
                 _ => continue,
             };
             *state = State::Free;
@@ -311,16 +312,25 @@ impl Piece {
         }
     }
 
+    /// What was on disk is gone.
+    pub(crate) fn lose_spilled(&mut self) {
+        for (number, state) in (0..).zip(&mut self.blocks) {
+            if let State::Spilled { .. } = state {
+                *state = State::Free;
+                self.free.insert(number);
+                self.missing += 1;
+            }
+        }
+    }
+
     /// The contents in order. The piece must be whole.
     pub(crate) fn parts(&self) -> Vec<BlockData> {
         self.blocks
             .iter()
             .filter_map(|state| match state {
                 State::Gathered { data, .. } => Some(BlockData::Memory(data.clone())),
-                State::Spilled { .. } => Some(BlockData::Spilled),
-                State::Padding { length } => Some(BlockData::Memory(
-                    Bytes::from_static(&ZEROS).slice(..*length as usize),
-                )),
+                &State::Spilled { length, .. } => Some(BlockData::Spilled { length }),
+                &State::Padding { length } => Some(BlockData::Padding { length }),
                 State::Free | State::Requested(_) => None,
             })
             .collect()
@@ -332,7 +342,7 @@ impl Piece {
             .iter()
             .map(|state| match state {
                 State::Gathered { from, .. } => Some(*from),
-                State::Spilled { from } => *from,
+                State::Spilled { from, .. } => *from,
                 State::Free | State::Requested(_) | State::Padding { .. } => None,
             })
             .collect()
@@ -342,7 +352,7 @@ impl Piece {
     pub(crate) fn has_unknown_contributor(&self) -> bool {
         self.blocks
             .iter()
-            .any(|state| matches!(state, State::Spilled { from: None }))
+            .any(|state| matches!(state, State::Spilled { from: None, .. }))
     }
 
     /// Numbers of the blocks on disk.
@@ -392,11 +402,14 @@ impl Piece {
         else {
             return 0;
         };
-        let length = data.len() as u64;
-        *state = State::Spilled { from: Some(*from) };
+        let length = u32::try_from(data.len()).expect("a block has 16 KiB at most");
+        *state = State::Spilled {
+            from: Some(*from),
+            length,
+        };
         self.spilling -= 1;
-        self.buffered -= length;
-        length
+        self.buffered -= u64::from(length);
+        u64::from(length)
     }
 
     /// A block could not be written to disk and stays in memory; gives its bytes.

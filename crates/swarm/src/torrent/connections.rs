@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use rarest_peer_wire::Handshake;
+use rarest_peer_wire::connection::{Role, direction_to_keep};
 
 use super::{Activity, Torrent};
 use crate::limits::{SIMULTANEOUS, USELESS_AFTER};
@@ -100,6 +101,8 @@ impl Torrent {
             addr,
             listens_at: (direction == Direction::Outgoing).then_some(addr),
             direction,
+            dialect: handshake.reserved,
+            role: Role::Downloader,
             peer_id: handshake.peer_id,
             connected_at: now,
             pieces: PeerPieces::default(),
@@ -124,8 +127,7 @@ impl Torrent {
         if direction == other.direction || age > SIMULTANEOUS {
             return false;
         }
-        let is_ours = direction == Direction::Outgoing;
-        is_ours == (self.peer_id > other.peer_id)
+        direction == direction_to_keep(self.peer_id, other.peer_id)
     }
 
     /// Gives up a peer of no use, when there is no place left.
@@ -219,18 +221,21 @@ impl Torrent {
         }
     }
 
-    /// Parts from a peer when nothing will flow either way (BEP 21). A complete peer has the metadata too.
+    /// Parts from a peer when nothing will flow either way (BEP 21). A peer that has pieces has the metadata too, and does
+    /// not want that of us.
     pub(super) fn part_if_both_complete(&mut self, now: Instant, slot: PeerSlot) {
         let Some(peer) = self.peers.get(slot) else {
             return;
         };
-        if !peer.pieces.has.is_complete() {
-            return;
-        }
-        if let Some(addr) = peer.listens_at {
+        let is_complete = peer.pieces.has.is_complete();
+        if is_complete && let Some(addr) = peer.listens_at {
             self.book.is_complete(addr);
         }
-        if self.is_finished() {
+        let wants_nothing = match peer.role {
+            Role::UploadOnly => peer.pieces.has.count(1) > 0,
+            Role::Downloader => is_complete,
+        };
+        if wants_nothing && self.is_finished() {
             self.disconnect(now, slot, DisconnectReason::BothComplete);
         }
     }

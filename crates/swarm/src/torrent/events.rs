@@ -1,15 +1,17 @@
 //! What peers do.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
 use rarest_metainfo::{Bitfield, Block, PieceIndex};
-use rarest_peer_wire::connection::{Command, Event};
+use rarest_peer_wire::connection::{Command, Event, Role};
 use rarest_peer_wire::extension::ExtensionHandshake;
+use rarest_peer_wire::{Reserved, allowed_fast_set};
 
 use super::Torrent;
 use crate::has::Has;
+use crate::limits::ALLOWED_FAST;
 use crate::peers::Permission;
 use crate::piece::PeerSlot;
 use crate::{Direction, PeerKey, PeerSource};
@@ -52,7 +54,10 @@ impl Torrent {
                 }
             }
             Event::Uploaded { bytes } => self.uploaded(now, slot, bytes),
-            Event::ExtensionHandshake(handshake) => self.peer_introduced(slot, &handshake),
+            Event::ExtensionHandshake(handshake) => {
+                self.peer_introduced(slot, &handshake);
+                self.part_if_both_complete(now, slot);
+            }
             // What later versions tell of is of no concern here.
             _ => {}
         }
@@ -62,8 +67,29 @@ impl Torrent {
         if let Some(peer) = self.peers.get_mut(slot) {
             self.picker.joined(&mut peer.pieces, Has::new(pieces));
         }
+        self.allow_fast(slot);
         self.update_interest(now, slot);
         self.part_if_both_complete(now, slot);
+    }
+
+    /// Gives a peer that has nothing to trade some pieces to begin with, even while it is choked (BEP 6).
+    fn allow_fast(&mut self, slot: PeerSlot) {
+        let Some(peer) = self.peers.get(slot) else {
+            return;
+        };
+        let (IpAddr::V4(ip), Some(swarm)) = (peer.addr.ip(), self.info_hashes.swarms().next())
+        else {
+            return;
+        };
+        let has = peer.pieces.has.count(self.geometry.piece_count()) as usize;
+        if has >= ALLOWED_FAST || !peer.dialect.has(Reserved::FAST) {
+            return;
+        }
+        for piece in allowed_fast_set(ip, swarm, &self.geometry, ALLOWED_FAST) {
+            if self.picker.have().contains(piece) {
+                self.command(slot, Command::AllowFast(piece));
+            }
+        }
     }
 
     fn peer_gained(&mut self, now: Instant, slot: PeerSlot, piece: PieceIndex) {
@@ -148,6 +174,11 @@ impl Torrent {
             let limit = usize::try_from(requests).unwrap_or(usize::MAX);
             peer.pipeline
                 .set_peer_limit(limit, self.config.max_requests_per_peer);
+        }
+        match handshake.upload_only {
+            Some(true) => peer.role = Role::UploadOnly,
+            Some(false) => peer.role = Role::Downloader,
+            None => {}
         }
         if let (Direction::Incoming, Some(port)) = (peer.direction, handshake.listen_port) {
             let addr = SocketAddr::new(peer.addr.ip(), port);

@@ -22,6 +22,8 @@ impl Torrent {
             PieceResult::Corrupt { block_digests } => {
                 self.corrupt_piece(now, piece, &block_digests);
             }
+            PieceResult::SpillLost => self.picker.lose_spilled(piece),
+            PieceResult::HashUnknown => self.picker.stall(piece),
             PieceResult::StoreFailed => {
                 self.picker.stall(piece);
                 self.store_failed();
@@ -62,6 +64,14 @@ impl Torrent {
         self.picker.retry_stalled();
         for slot in self.peers.slots() {
             self.refill(now, slot);
+        }
+        self.settle(now);
+    }
+
+    /// Hashes of pieces came that were not known: pieces that waited for them are tried again.
+    pub fn handle_hashes_known(&mut self, now: Instant) {
+        if self.store == Store::Working {
+            self.picker.retry_stalled();
         }
         self.settle(now);
     }
@@ -155,6 +165,7 @@ impl Torrent {
     fn finished(&mut self, now: Instant) {
         self.event(TorrentEvent::Finished);
         for slot in self.peers.slots() {
+            self.command(slot, Command::UploadOnly);
             self.part_if_both_complete(now, slot);
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use rarest_metainfo::Bitfield;
+use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::{Command, Event};
-use rarest_swarm::{Config, PeerKey, UploadSlots};
+use rarest_peer_wire::{Handshake, Reserved};
+use rarest_swarm::{Config, Direction, PeerKey, UploadSlots};
 
-use crate::stage::{Stage, geometry};
+use crate::stage::{INFO_HASH, Stage, addr, geometry};
 
 fn seeding(slots: UploadSlots) -> Stage {
     let config = Config {
@@ -132,4 +133,24 @@ fn a_peer_that_wants_nothing_takes_no_slot() {
     stage.take_commands(first);
     stage.send(first, vec![Event::Interested]);
     assert_eq!(stage.take_commands(first), [Command::Choke]);
+}
+
+#[test]
+fn a_peer_with_nothing_to_trade_may_request_some_pieces_at_once() {
+    let mut stage = seeding(UploadSlots::Fixed(0));
+    let handshake = Handshake {
+        reserved: Reserved::FAST,
+        info_hash: INFO_HASH,
+        peer_id: PeerId([1; 20]),
+    };
+    let peer = stage
+        .torrent
+        .handle_peer_connected(stage.now, addr(1), Direction::Incoming, &handshake)
+        .unwrap();
+    let has = stage.bitfield(&[]);
+    stage.send(peer, vec![Event::Has(has), Event::Interested]);
+    let commands = stage.take_commands(peer);
+    assert_eq!(commands.len(), rarest_swarm::limits::ALLOWED_FAST);
+    let is_allowed = |command| matches!(command, Command::AllowFast(_));
+    assert!(commands.into_iter().all(is_allowed));
 }

@@ -141,7 +141,7 @@ impl Stage {
         peer_id: PeerId,
     ) -> Result<PeerKey, Refused> {
         let handshake = Handshake {
-            reserved: Reserved::FAST,
+            reserved: Reserved::NONE,
             info_hash: INFO_HASH,
             peer_id,
         };

@@ -80,7 +80,7 @@ fn a_piece_that_is_wholly_on_disk_is_completed_at_once() {
         stage.whole[0]
             .parts
             .iter()
-            .all(|part| *part == BlockData::Spilled)
+            .all(|part| *part == BlockData::Spilled { length: 16 * 1024 })
     );
 }
 
