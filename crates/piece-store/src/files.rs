@@ -256,7 +256,12 @@ impl Storage for FileStorage {
                 .iter()
                 .map(|buffer| buffer.len() as u64)
                 .sum::<u64>();
-        let opened = self.open_read(&placing, file)?;
+        let opened = self.open_read(&placing, file).inspect_err(|error| {
+            if matches!(error.fault, Fault::Missing) {
+                // Noticed and reported here: the next write begins it anew.
+                self.changes().full_length.remove(&file);
+            }
+        })?;
         let length = positioned::read_at(&opened, offset, buffers)
             .map_err(|error| self.error(&placing, Operation::Read, file, error))?;
         if offset + length == expected {
@@ -264,6 +269,7 @@ impl Storage for FileStorage {
         }
         // What was cut may have been replaced too: look at the path again next time.
         self.open.close(self.key(file));
+        self.changes().full_length.remove(&file);
         let actual = folder::stamp(&opened).map_or(offset + length, |stamp| stamp.length);
         let fault = Fault::Truncated { expected, actual };
         Err(self.error(&placing, Operation::Read, file, fault))

@@ -47,6 +47,8 @@ pub struct PieceStore<S> {
     wanted: Mutex<Box<[bool]>>,
     /// How files were when they were last known to be as we left them; none for those written to since.
     stamps: Mutex<BTreeMap<FileIndex, Stamp>>,
+    /// Pieces that lost their mark where nobody was told.
+    lost: Mutex<Vec<PieceIndex>>,
     /// Held for reading from before a write until what it completes is marked, for writing while stamps are taken: a
     /// stamp that covers a write then goes with the marks that came of it.
     writing: RwLock<()>,
@@ -66,6 +68,7 @@ impl<S: Storage> PieceStore<S> {
             spilled: Mutex::default(),
             wanted: Mutex::new(vec![true; info.file_count() as usize].into()),
             stamps: Mutex::default(),
+            lost: Mutex::default(),
             writing: RwLock::default(),
             metainfo: RwLock::new(metainfo),
         }
@@ -137,7 +140,7 @@ impl<S: Storage> PieceStore<S> {
     }
 
     /// Looks whether files were removed or changed by somebody else since they were last known. Their pieces are no
-    /// longer verified, and are returned to be checked again.
+    /// longer verified, and are returned to be checked again, together with those for which a write found that.
     ///
     /// Size and time of a file are compared with those at the last [`resume`](Self::resume) or [`restore`](Self::restore); files
     /// that were written to since are left out, as their time must differ.
@@ -150,7 +153,6 @@ impl<S: Storage> PieceStore<S> {
             .iter()
             .map(|(&file, &stamp)| (file, stamp))
             .collect();
-        let mut lost = Vec::new();
         for (file, stamp) in known {
             let nobody_writes = self.pause_writing();
             // A writer forgets the stamp before it writes: what is still known was changed by somebody else.
@@ -158,10 +160,28 @@ impl<S: Storage> PieceStore<S> {
             if is_known && self.storage.stamp(file)? != Some(stamp) {
                 self.stamps().remove(&file);
                 drop(nobody_writes);
-                lost.append(&mut self.lose(file, 0));
+                self.storage.close();
+                let mut lost = self.lose(file, 0);
+                self.lost().append(&mut lost);
             }
         }
-        Ok(lost)
+        Ok(std::mem::take(&mut *self.lost()))
+    }
+
+    /// Before a write to a file: forgets how it was, and notices if it is no longer so.
+    fn forget_stamp(&self, file: FileIndex) {
+        let mut stamps = self.stamps();
+        // Looked at under the lock, so that no other writer can have changed it meanwhile.
+        let is_changed = stamps.remove(&file).is_some_and(
+            |known| !matches!(self.storage.stamp(file), Ok(Some(stamp)) if stamp == known),
+        );
+        drop(stamps);
+        if is_changed {
+            // What is open may be another file than the one that has the name now.
+            self.storage.close();
+            let mut lost = self.lose(file, 0);
+            self.lost().append(&mut lost);
+        }
     }
 
     fn begin_writing(&self) -> RwLockReadGuard<'_, ()> {
@@ -195,6 +215,12 @@ impl<S: Storage> PieceStore<S> {
         }
     }
 
+    /// The same where the caller has no way to tell.
+    fn lose_unnoticed(&self, error: &StoreError) {
+        let mut lost = self.lose_by(error);
+        self.lost().append(&mut lost);
+    }
+
     /// Where a piece lies in the piece space.
     fn range(&self, piece: PieceIndex) -> Range<u64> {
         let start = self.geometry.piece_offset(piece);
@@ -203,6 +229,10 @@ impl<S: Storage> PieceStore<S> {
 
     fn spilled(&self) -> MutexGuard<'_, BTreeMap<PieceIndex, SpilledBlocks>> {
         self.spilled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Vec<PieceIndex>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stamps(&self) -> MutexGuard<'_, BTreeMap<FileIndex, Stamp>> {

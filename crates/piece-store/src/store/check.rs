@@ -20,10 +20,13 @@ use crate::{Fault, Presence, Remedy, Storage, StoreError};
 use hasher::{PieceHasher, ZeroPieces};
 
 /// Bytes that a thread reads before it hashes them. Smaller reads are slow on every kind of disk.
-const BATCH_LENGTH: usize = 8 * 1024 * 1024;
+const BATCH_LENGTH: usize = 4 * 1024 * 1024;
 
-/// Most pieces that a thread hashes side by side; more need more memory and are no faster.
-const BATCH_PIECES: usize = 32;
+/// Most bytes that a thread reads to have several pieces to hash side by side. Longer pieces are hashed in steps.
+const MAX_BATCH_LENGTH: usize = 16 * 1024 * 1024;
+
+/// Pieces that are hashed side by side at full speed.
+const LANES: usize = 4;
 
 /// Errors that a [`Checked`] holds at most. A disk that fails says the same about every piece.
 const MAX_ERRORS: usize = 16;
@@ -55,7 +58,7 @@ impl Check {
         }
     }
 
-    /// Hashes with this many threads. Each takes 8 MiB of memory, or that of a piece.
+    /// Hashes with this many threads. Each takes up to 16 MiB of memory.
     pub fn with_threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = threads;
         self
@@ -172,10 +175,13 @@ impl<S: Storage> PieceStore<S> {
             errors: Vec::new(),
         };
         let zeros = ZeroPieces::default();
+        // A file that was deleted or replaced can still be read where it is open.
+        self.storage.close();
         // One more thread than hash, if only one may read: it reads while all cores hash.
         let threads = check.threads.get() + usize::from(check.readers.get() < check.threads.get());
         thread::scope(|scope| {
-            let (results, batches) = mpsc::channel();
+            // Without room: the check stops soon after it is told to.
+            let (results, batches) = mpsc::sync_channel(0);
             for _ in 0..threads {
                 let (results, work, zeros) = (results.clone(), &work, &zeros);
                 scope.spawn(move || self.check_batches(work, zeros, &results));
@@ -198,7 +204,7 @@ impl<S: Storage> PieceStore<S> {
         &self,
         work: &Work<'_>,
         zeros: &ZeroPieces,
-        results: &mpsc::Sender<BatchResult>,
+        results: &mpsc::SyncSender<BatchResult>,
     ) {
         let mut buffer = Vec::new();
         while !work.is_cancelled.load(Ordering::Relaxed) {
@@ -211,17 +217,27 @@ impl<S: Storage> PieceStore<S> {
             let _claim = self.claims.claim(pieces.iter().copied());
             let mut loaded = Vec::with_capacity(pieces.len());
             let mut good = Vec::new();
+            let mut long = Vec::new();
             for &piece in pieces {
                 match self.load(piece, zeros, &mut buffer, &loaded) {
                     Ok(Found::Loaded(piece)) => loaded.push(piece),
                     Ok(Found::Known(is_good)) => good.push((piece, is_good)),
+                    Ok(Found::Long(hash)) => long.push((piece, hash)),
                     Err(error) => {
                         good.push((piece, false));
+                        result.lost.append(&mut self.lose_by(&error));
                         result.note(error);
                     }
                 }
             }
             drop(permit);
+            for (piece, hash) in long {
+                let hashed = self.hash_in_steps(piece, &hash, work, &mut buffer);
+                good.push((piece, *hashed.as_ref().unwrap_or(&false)));
+                if let Err(error) = hashed {
+                    result.note(error);
+                }
+            }
             let slices: Vec<[&[u8]; 1]> = loaded
                 .iter()
                 .map(|piece| [&buffer[piece.range.clone()]])
@@ -264,14 +280,10 @@ impl<S: Storage> PieceStore<S> {
         match self.presence(piece)? {
             Presence::Absent => return Ok(Found::Known(false)),
             Presence::Hole => return Ok(Found::Known(zeros.are(length, &hash))),
+            Presence::Data if length > MAX_BATCH_LENGTH => return Ok(Found::Long(hash)),
             Presence::Data => {}
         }
         let offset = self.geometry.piece_offset(piece);
-        if length > BATCH_LENGTH {
-            return self
-                .hash_in_steps(offset, length, &hash, buffer)
-                .map(Found::Known);
-        }
         let start = loaded.last().map_or(0, |last| last.range.end);
         if buffer.len() < start + length {
             buffer.resize(start + length, 0);
@@ -284,19 +296,22 @@ impl<S: Storage> PieceStore<S> {
     /// Hashes a piece that is too long to be held in memory for each thread.
     fn hash_in_steps(
         &self,
-        offset: u64,
-        length: usize,
+        piece: PieceIndex,
         hash: &PieceHash,
+        work: &Work<'_>,
         buffer: &mut Vec<u8>,
     ) -> Result<bool, StoreError> {
-        buffer.resize(buffer.len().max(BATCH_LENGTH), 0);
+        buffer.resize(buffer.len().max(MAX_BATCH_LENGTH), 0);
+        let Range { mut start, end } = self.range(piece);
         let mut hasher = PieceHasher::new(*hash);
-        let mut done = 0;
-        while done < length {
-            let step = &mut buffer[..BATCH_LENGTH.min(length - done)];
-            self.read_run(offset + done as u64, step)?;
+        while start < end {
+            let length = (end - start).min(MAX_BATCH_LENGTH as u64);
+            let step = &mut buffer[..usize::try_from(length).expect("no longer than a batch")];
+            let permit = work.permit();
+            self.read_run(start, step)?;
+            drop(permit);
             hasher.update(step);
-            done += step.len();
+            start += length;
         }
         Ok(hasher.matches())
     }
@@ -322,6 +337,8 @@ impl<S: Storage> PieceStore<S> {
 /// What loading a piece came to.
 enum Found {
     Loaded(Loaded),
+    /// Too long to be loaded.
+    Long(PieceHash),
     Known(bool),
 }
 
@@ -363,7 +380,8 @@ struct Permit<'a>(&'a Work<'a>);
 impl<'a> Permit<'a> {
     /// The pieces to read and hash next, in order.
     fn take_batch(&self, piece_length: u32) -> &'a [PieceIndex] {
-        let count = (BATCH_LENGTH / piece_length as usize).clamp(1, BATCH_PIECES);
+        let most = (MAX_BATCH_LENGTH / piece_length as usize).max(1);
+        let count = (BATCH_LENGTH / piece_length as usize).max(LANES).min(most);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let end = (state.next + count).min(self.0.pieces.len());
         let batch = &self.0.pieces[state.next..end];

@@ -145,7 +145,7 @@ impl<S: Storage> PieceStore<S> {
         }
         let _writing = self.begin_writing();
         for (owner, error) in self.write_runs(placed) {
-            self.lose_by(&error);
+            self.lose_unnoticed(&error);
             results[owner] = Err(error.into());
         }
         for verified in results.iter().flatten() {
@@ -187,7 +187,7 @@ impl<S: Storage> PieceStore<S> {
     fn spill_error(&self, piece: PieceIndex, error: StoreError) -> CompleteError {
         match error.remedy() {
             crate::Remedy::Recheck => {
-                self.lose_by(&error);
+                self.lose_unnoticed(&error);
                 self.spilled().remove(&piece);
                 CompleteError::SpillLost(error)
             }

@@ -3,7 +3,7 @@
 use rarest_metainfo::{Bitfield, File, FileIndex, PieceIndex};
 
 use super::PieceStore;
-use crate::{Resume, Stamp, Storage, StoreError, Totals};
+use crate::{Presence, Resume, Stamp, Storage, StoreError, Totals};
 
 /// What was made of resume data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +30,14 @@ impl<S: Storage> PieceStore<S> {
         let nobody_writes = self.pause_writing();
         let mut stamps = Vec::with_capacity(metainfo.info().file_count() as usize);
         for file in metainfo.info().files() {
-            stamps.push(match file.is_padding() || file.length() == 0 {
+            let stamp = match file.is_padding() || file.length() == 0 {
                 true => None,
                 false => self.known_stamp(file.index())?,
-            });
+            };
+            if stamp.is_none() {
+                self.lose_if_removed(file)?;
+            }
+            stamps.push(stamp);
         }
         let after = self.verified();
         let spilled = self.spilled_blocks();
@@ -83,8 +87,8 @@ impl<S: Storage> PieceStore<S> {
             let stamp = self.storage.stamp(index)?;
             if stamp != resume.stamps[index.as_usize()] {
                 is_changed[index.as_usize()] = true;
-            } else if let Some(stamp) = stamp {
-                self.stamps().insert(index, stamp);
+            } else {
+                self.remember(index, stamp);
             }
         }
         let to_check = self.believe(&resume.verified, &resume.stamps, &is_changed);
@@ -135,9 +139,32 @@ impl<S: Storage> PieceStore<S> {
             return Ok(Some(stamp));
         }
         let stamp = self.storage.stamp(file)?;
-        if let Some(stamp) = stamp {
+        self.remember(file, stamp);
+        Ok(stamp)
+    }
+
+    /// A file that was removed while it was open can still be written to, but nobody will ever find what was written.
+    fn lose_if_removed(&self, file: File<'_>) -> Result<(), StoreError> {
+        let (index, length) = (file.index(), file.length());
+        let mut pieces = self.metainfo().info().pieces_of(index);
+        if file.is_padding()
+            || !self.is_wanted(index)
+            || !pieces.any(|piece| self.is_verified(piece))
+        {
+            return Ok(());
+        }
+        self.storage.close();
+        if self.storage.presence(index, 0..length)? == Presence::Absent {
+            let mut lost = self.lose(index, 0);
+            self.lost().append(&mut lost);
+        }
+        Ok(())
+    }
+
+    /// Files that are not wanted may share a place whose stamp changes with each write to another.
+    fn remember(&self, file: FileIndex, stamp: Option<Stamp>) {
+        if let Some(stamp) = stamp.filter(|_| self.is_wanted(file)) {
             self.stamps().insert(file, stamp);
         }
-        Ok(stamp)
     }
 }

@@ -70,8 +70,7 @@ impl<S: Storage> PieceStore<S> {
                 .iter()
                 .map(|placed| IoSlice::new(cut(placed, &range)))
                 .collect();
-            // Forgotten before the write, so that the change is never taken for somebody else's.
-            self.stamps().remove(&span.file);
+            self.forget_stamp(span.file);
             if let Err(error) = self.storage.write_at(span.file, span.offset, &mut slices) {
                 let mut owners: Vec<_> = inside.iter().map(|placed| placed.owner).collect();
                 owners.dedup();

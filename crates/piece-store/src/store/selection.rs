@@ -15,6 +15,7 @@ impl<S: Storage> PieceStore<S> {
     pub fn want(&self, files: impl IntoIterator<Item = FileIndex>) -> Result<(), StoreError> {
         for file in files {
             // Moving a file changes its time, which is no change from outside.
+            let _writing = self.begin_writing();
             self.stamps().remove(&file);
             self.storage.want(file)?;
             self.wanted_files()[file.as_usize()] = true;
@@ -28,6 +29,7 @@ impl<S: Storage> PieceStore<S> {
     /// The first [`StoreError`]; that file, and those behind it, are as they were.
     pub fn skip(&self, files: impl IntoIterator<Item = FileIndex>) -> Result<(), StoreError> {
         for file in files {
+            self.stamps().remove(&file);
             self.storage.skip(file)?;
             self.wanted_files()[file.as_usize()] = false;
         }

@@ -63,7 +63,7 @@ impl<S: Storage> PieceStore<S> {
         match failed.into_iter().next() {
             None => Ok(()),
             Some((_, error)) => {
-                self.lose_by(&error);
+                self.lose_unnoticed(&error);
                 Err(error)
             }
         }

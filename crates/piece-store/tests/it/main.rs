@@ -5,6 +5,9 @@
     reason = "what fails in a test fails the test, and its numbers are small"
 )]
 
+mod damage;
 mod files;
 mod made;
 mod pieces;
+mod resume;
+mod selection;
