@@ -240,6 +240,28 @@ impl FileTable {
         u32::try_from(self.changed.len()).expect("not more than files")
     }
 
+    /// Bytes that the table takes beside itself.
+    pub(crate) fn memory_used(&self) -> usize {
+        let folder = self
+            .folder
+            .as_ref()
+            .map_or(0, |folder| folder.safe.len() + folder.raw.len());
+        let changed: usize = self
+            .changed
+            .iter()
+            .flat_map(|(_, raw)| raw)
+            .map(|raw| size_of_val(raw) + raw.len())
+            .sum();
+        let targets: usize = self.symlinks.iter().map(|(_, target)| target.len()).sum();
+        size_of_val(&*self.records)
+            + self.paths.len()
+            + folder
+            + size_of_val(&*self.changed)
+            + changed
+            + size_of_val(&*self.symlinks)
+            + targets
+    }
+
     fn path(&self, index: FileIndex) -> &str {
         let start = match index.as_usize().checked_sub(1) {
             Some(before) => self.records[before].path_end,

@@ -356,4 +356,8 @@ impl Geometry {
             .checked_sub(1)
             .is_some_and(|found| range.end <= self.padding[found].end)
     }
+
+    pub(crate) fn memory_used(&self) -> usize {
+        size_of_val(self) + size_of_val(&*self.short) + size_of_val(&*self.padding)
+    }
 }

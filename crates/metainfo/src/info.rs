@@ -227,6 +227,12 @@ impl Info {
         (narrow(pieces.start)..narrow(pieces.end)).map(PieceIndex::new)
     }
 
+    /// Bytes that the indexes take beside the raw dictionary: what a torrent costs on top of its file.
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.files.memory_used() + self.geometry.memory_used()
+    }
+
     /// The file whose merkle tree covers a piece, in v2 and hybrid torrents.
     pub(crate) fn file_of_piece(&self, piece: PieceIndex) -> Option<File<'_>> {
         Some(self.file(self.files.at(self.geometry.piece_offset(piece))?))

@@ -97,7 +97,7 @@ fn a_folder_in_memory_becomes_a_torrent_of_each_version() {
             .info()
             .files()
             .filter(|file| !file.is_padding())
-            .map(|file| file.path())
+            .map(rarest_metainfo::File::path)
             .collect();
         assert_eq!(
             paths,
