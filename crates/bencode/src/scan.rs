@@ -17,48 +17,54 @@ pub(crate) struct Scanned {
 /// Reads the byte string at `start`, whose first byte is known to be a digit.
 #[inline]
 pub(crate) fn byte_string(input: &[u8], start: usize) -> Result<Scanned, DecodeError> {
-    let mut length = 0_u64;
-    let mut at = start;
-    let first = input[start];
-    loop {
-        let Some(&byte) = input.get(at) else {
-            return Err(DecodeErrorKind::UnexpectedEnd.at(input.len()));
-        };
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            if byte == b':' {
-                break;
-            }
-            let expected = Expected::DigitOrColon;
-            return Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(at));
+    // Nearly all lengths have one digit or two.
+    let (length, header) = match input[start..] {
+        [digit, b':', ..] => (u64::from(digit - b'0'), 2),
+        [ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..] => {
+            (u64::from(ten - b'0') * 10 + u64::from(one - b'0'), 3)
         }
-        if at - start >= MAX_LENGTH_DIGITS {
-            return Err(DecodeErrorKind::LengthTooLarge.at(start));
-        }
-        length = length * 10 + u64::from(digit);
-        at += 1;
-    }
-    let content = at + 1;
+        _ => length(input, start)?,
+    };
+    let content = start + header;
     let available = input.len() - content;
     if length > available as u64 {
         let declared = length;
-        return Err(DecodeErrorKind::StringCutShort {
+        let kind = DecodeErrorKind::StringCutShort {
             declared,
             available,
-        }
-        .at(start));
+        };
+        return Err(kind.at(start));
     }
     #[expect(
         clippy::cast_possible_truncation,
         reason = "it is at most `available`, a usize"
     )]
     let end = content + length as usize;
-    let departure = (first == b'0' && at > start + 1).then_some(Departure::LeadingZerosInLength);
+    let departure = (header > 2 && input[start] == b'0').then_some(Departure::LeadingZerosInLength);
     Ok(Scanned {
-        header: content - start,
+        header,
         end,
         departure,
     })
+}
+
+/// Reads a length of any number of digits; gives it, and how many bytes it has with its colon.
+fn length(input: &[u8], start: usize) -> Result<(u64, usize), DecodeError> {
+    let mut length = 0_u64;
+    for (digits, &byte) in input[start..].iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if digits < MAX_LENGTH_DIGITS => {
+                length = length * 10 + u64::from(byte - b'0');
+            }
+            b'0'..=b'9' => return Err(DecodeErrorKind::LengthTooLarge.at(start)),
+            b':' => return Ok((length, digits + 1)),
+            _ => {
+                let expected = Expected::DigitOrColon;
+                return Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(start + digits));
+            }
+        }
+    }
+    Err(DecodeErrorKind::UnexpectedEnd.at(input.len()))
 }
 
 /// Reads the integer at `start`, whose first byte is known to be `i`.

@@ -34,7 +34,7 @@ pub(crate) struct OpenEntry {
 }
 
 /// The encoded bytes of one value while it grows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// Entries of all open dictionaries, the innermost last.
@@ -43,6 +43,23 @@ pub(crate) struct Buffer {
     sorted: Vec<u8>,
     /// The first key that was given twice.
     duplicate: Option<DuplicateKey>,
+}
+
+/// Room that is made at once: enough for most messages of peers, trackers and DHT nodes.
+const FIRST_BYTES: usize = 256;
+
+/// Entries of open dictionaries that there is room for at once.
+const FIRST_ENTRIES: usize = 8;
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::with_capacity(FIRST_BYTES),
+            entries: Vec::with_capacity(FIRST_ENTRIES),
+            sorted: Vec::new(),
+            duplicate: None,
+        }
+    }
 }
 
 impl Buffer {
