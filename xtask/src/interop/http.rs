@@ -1,10 +1,10 @@
 //! As much HTTP as the remote controls of other clients need: one request, one connection, the whole answer.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// A remote control that does not answer for this long hangs.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,21 +49,35 @@ pub(crate) fn request(
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .context("the answer has no head")?;
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    // Some keep the connection open whatever is asked for: the length says where the answer ends.
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head)? == 0 {
+            bail!("the answer ends within its head");
+        }
+    }
     let status = head
         .split(' ')
         .nth(1)
-        .and_then(|status| status.parse().ok())
-        .context("the answer has no status")?;
-    Ok(Answer {
-        status,
+        .and_then(|status| status.parse().ok());
+    let mut answer = Answer {
+        status: status.context("the answer has no status")?,
         head,
-        body: bytes[end + 4..].to_vec(),
-    })
+        body: Vec::new(),
+    };
+    match answer
+        .header("Content-Length")
+        .map(str::parse)
+        .transpose()?
+    {
+        Some(length) => {
+            answer.body.resize(length, 0);
+            stream.read_exact(&mut answer.body)?;
+        }
+        None => {
+            stream.read_to_end(&mut answer.body)?;
+        }
+    }
+    Ok(answer)
 }

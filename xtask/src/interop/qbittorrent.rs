@@ -41,7 +41,7 @@ impl Client for Qbittorrent {
                  WebUI\\Port={web_port}\n\
                  [BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\
                  Session\\Encryption=2\nSession\\Port={}\nSession\\BTProtocol=TCP\nSession\\DefaultSavePath={}\n\
-                 Session\\QueueingSystemEnabled=false\nSession\\GlobalUPSpeedLimit={}\n\
+                 Session\\QueueingSystemEnabled=false\nSession\\MultiConnectionsPerIp=true\nSession\\GlobalUPSpeedLimit={}\n\
                  Session\\ValidateHTTPSTrackerCertificate=true\n\
                  [Network]\nPortForwardingEnabled=false\n",
                 job.port,
