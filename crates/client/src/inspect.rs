@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use rarest_metainfo::{
     DEFAULT_MAX_TORRENT_LENGTH, FileKind, Magnet, MagnetError, Metainfo, MetainfoError, Version,
 };
 use serde::Serialize;
+
+use crate::args::Inspect;
+use crate::{Outcome, printable};
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
@@ -103,15 +107,27 @@ pub(crate) struct MagnetReport {
     magnet: String,
 }
 
+/// Prints what it is.
+pub(crate) fn run(arguments: &Inspect) -> Result<Outcome> {
+    let report = inspect(&arguments.what)?;
+    let text = if arguments.json {
+        serde_json::to_string(&report)? + "\n"
+    } else {
+        report.to_string()
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
+}
+
 /// Reads a magnet link or the `.torrent` file at that path.
-pub(crate) fn inspect(what: &Path) -> Result<Report, InspectError> {
+fn inspect(what: &Path) -> Result<Report, InspectError> {
     match what.to_str() {
         Some(text) if is_magnet(text) => Ok(Report::Magnet(MagnetReport::new(&text.parse()?))),
         _ => Ok(Report::Torrent(TorrentReport::new(&read_torrent(what)?))),
     }
 }
 
-fn is_magnet(text: &str) -> bool {
+pub(crate) fn is_magnet(text: &str) -> bool {
     let scheme = text.trim_start().get(.."magnet:".len());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
 }
@@ -327,12 +343,7 @@ impl fmt::Display for MagnetReport {
 
 /// One line, from which a name of the torrent cannot break out.
 fn line(f: &mut fmt::Formatter<'_>, label: &str, value: impl fmt::Display) -> fmt::Result {
-    let value = value.to_string();
-    let shown: String = value
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    writeln!(f, "{label:>14}: {shown}")
+    writeln!(f, "{label:>14}: {}", printable(&value.to_string()))
 }
 
 fn optional(f: &mut fmt::Formatter<'_>, label: &str, value: Option<&String>) -> fmt::Result {

@@ -1,52 +1,108 @@
-//! The `rarest` binary.
+//! The `rarest` binary: flags, progress and exit codes around the libraries.
 #![forbid(unsafe_code)]
 
+mod args;
+mod byte_bar;
+mod create;
 mod inspect;
+mod manual;
+mod network;
+mod quantity;
+mod scrape;
+mod verify;
 
-use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
-/// Exit status of a call that cannot be understood.
+use anyhow::{Result, anyhow};
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+
+/// Exit status of a command line that cannot be understood.
 const USAGE: u8 = 2;
 
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All that was asked for is done.
+    Done,
+    /// Pieces are missing or damaged.
+    Incomplete,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Incomplete => Self::from(3),
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let (what, as_json) = match arguments.as_slice() {
-        [command, flag, what] if *command == "inspect" && *flag == "--json" => (*what, true),
-        [command, what] if *command == "inspect" => (*what, false),
-        _ => {
-            complain("usage: rarest inspect [--json] FILE|MAGNET");
-            return ExitCode::from(USAGE);
-        }
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage(&error),
     };
-    let text = match inspect::inspect(Path::new(what)) {
-        Ok(report) if as_json => serde_json::to_string(&report).map(|json| json + "\n"),
-        Ok(report) => Ok(report.to_string()),
+    match run(command) {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::FAILURE;
-        }
-    };
-    match text
-        .map_err(io::Error::from)
-        .and_then(|text| io::stdout().write_all(text.as_bytes()))
-    {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error.to_string());
+            complain(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Writes one line to standard error; if that is closed, nobody listens.
-fn complain(message: &str) {
-    let line: String = message
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+fn run(command: Command) -> Result<Outcome> {
+    match command {
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Create(arguments) => create::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Scrape(arguments) => scrape::run(&arguments),
+        Command::Completions { shell } => manual::print_completions(shell),
+        Command::Man => manual::print_page(),
+    }
+}
+
+/// Prints what was asked for (help, version), or in one line what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody can be told that nobody reads.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+    }
+    let text = error.render().to_string();
+    let said: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
         .collect();
-    let _ = writeln!(io::stderr(), "rarest: {line}");
+    let said = said.join(" ");
+    complain(&anyhow!(
+        "{}; see `rarest --help`",
+        said.trim_start_matches("error: ")
+    ));
+    ExitCode::from(USAGE)
+}
+
+/// Whether nobody reads what we print any more (`rarest man | head`), which is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes one line to standard error; if that is closed, nobody listens.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "rarest: {}", printable(&format!("{error:#}")));
+}
+
+/// The text as one line in which a name of a torrent can do nothing to the terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }

@@ -1,0 +1,149 @@
+//! The command line: what help, manual page and completions are made of.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::quantity::ByteCount;
+
+/// What stands below the help of every command.
+const AFTER_HELP: &str = "\
+Exit status:
+    0  done
+    1  failed; the line on standard error says what to do
+    2  the command line cannot be understood
+    3  verify: pieces are missing or damaged
+  130  stopped by Ctrl-C, with everything saved";
+
+/// What stands below the long help.
+const AFTER_LONG_HELP: &str = "\
+Exit status:
+    0  done
+    1  failed; the line on standard error says what to do
+    2  the command line cannot be understood
+    3  verify: pieces are missing or damaged
+  130  stopped by Ctrl-C, with everything saved; a second Ctrl-C stops at once
+
+Sizes and rates:
+    A number of bytes, or one with a unit: k, M, G are 1000, 1000^2, 1000^3; Ki, Mi, Gi are 1024, 1024^2, 1024^3.
+    A B may follow the unit, and a rate may end in /s: 500k, 2MiB, 1.5 MB/s.";
+
+/// Downloads, seeds, verifies, creates, inspects and scrapes torrents.
+#[derive(Debug, Parser)]
+#[command(name = "rarest", version, about, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check the files of a torrent against its hashes
+    Verify(Verify),
+    /// Make a .torrent of a file or a folder
+    Create(Create),
+    /// Show what a .torrent or a magnet link says
+    Inspect(Inspect),
+    /// Ask a torrent's trackers how many peers they know
+    Scrape(Scrape),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// How progress is told.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Report {
+    /// Print one JSON object a line for each event, instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The .torrent file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) torrent: PathBuf,
+    /// Folder that holds the torrent's file, or its folder of files
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The file or folder to share
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// Where to write the torrent; NAME.torrent in the current folder by default
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// A tracker; each further one is a tier behind the ones before
+    #[arg(long = "tracker", value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) trackers: Vec<String>,
+    /// A web seed (BEP 19); may be given often
+    #[arg(long = "web-seed", value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) web_seeds: Vec<String>,
+    /// The format: v1 for every client, v2 for new ones, hybrid for both
+    #[arg(long, value_enum, default_value_t = Format::V1)]
+    pub(crate) format: Format,
+    /// Length of a piece in bytes: 262144, 1MiB; chosen by the size by default
+    #[arg(long, value_name = "N")]
+    pub(crate) piece_length: Option<ByteCount>,
+    /// Let peers be found through the trackers alone (BEP 27)
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// A comment for people
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+}
+
+/// The format of a new torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    V1,
+    V2,
+    Hybrid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A .torrent file or a magnet link
+    #[arg(value_name = "TORRENT|MAGNET", value_hint = ValueHint::FilePath)]
+    pub(crate) what: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scrape {
+    /// The .torrent file, or a magnet link
+    #[arg(value_name = "TORRENT|MAGNET", value_hint = ValueHint::FilePath)]
+    pub(crate) torrent: PathBuf,
+    /// Certificates (PEM) of authorities to trust beside the system's, for https: trackers
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Print one JSON object a line for each tracker
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
