@@ -1,0 +1,204 @@
+//! How a session is set up.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{Limits, Session, StartError, events, sockets};
+
+/// Bytes that may lie between sockets and disk when nothing else is said: 64 MiB, a quarter of a second of a 2 Gbit/s
+/// line in which a disk may pause.
+pub const DEFAULT_MEMORY_BUDGET: usize = 64 * 1024 * 1024;
+
+/// The smallest budget: room for the reads of a few peers.
+pub const MIN_MEMORY_BUDGET: usize = 1024 * 1024;
+
+/// Most connections when nothing else is said. Enough for several busy torrents, few enough for the usual 1,024 descriptors.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 500;
+
+/// How long a torrent that makes no progress is waited for when nothing else is said.
+pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Sets up a [`Session`]. Each setting has a default; [`build`](Self::build) starts it.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    pub(crate) config: Config,
+}
+
+/// The settings of a session.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) download_dir: PathBuf,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) listen_addresses: Vec<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) limits: Limits,
+    pub(crate) memory_budget: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_half_open: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) disk_threads: usize,
+    pub(crate) stall_timeout: Option<Duration>,
+    pub(crate) resume_interval: Duration,
+    pub(crate) storage_retry: Duration,
+    pub(crate) event_capacity: usize,
+    pub(crate) announcing: Announcing,
+    pub(crate) tracker_roots_pem: Vec<u8>,
+}
+
+/// Whether trackers are told about us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announcing {
+    On,
+    Off,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            config: Config {
+                download_dir: PathBuf::from("."),
+                state_dir: None,
+                listen_addresses: sockets::EVERYWHERE.into(),
+                port: 0,
+                limits: Limits::NONE,
+                memory_budget: DEFAULT_MEMORY_BUDGET,
+                max_connections: DEFAULT_MAX_CONNECTIONS,
+                max_half_open: 50,
+                connect_timeout: Duration::from_secs(10),
+                handshake_timeout: Duration::from_secs(10),
+                disk_threads: 2,
+                stall_timeout: Some(DEFAULT_STALL_TIMEOUT),
+                resume_interval: Duration::from_secs(30),
+                storage_retry: Duration::from_secs(10),
+                event_capacity: events::DEFAULT_CAPACITY,
+                announcing: Announcing::On,
+                tracker_roots_pem: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Builder {
+    /// The folder that torrents are downloaded to when they are given none of their own. Made when it is missing.
+    /// The working directory by default.
+    pub fn download_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.download_dir = folder.into();
+        self
+    }
+
+    /// The folder for resume data, one small file a torrent. Made when it is missing. With it a torrent goes on where it was,
+    /// with its partial pieces and totals, without reading the data again. By default none is kept: what is on the disk is checked
+    /// each time a torrent is added.
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.state_dir = Some(folder.into());
+        self
+    }
+
+    /// The addresses to listen at for peers. All of IPv4 and IPv6 by default.
+    pub fn listen_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.config.listen_addresses = addresses.into_iter().collect();
+        self
+    }
+
+    /// The TCP port to listen at, the same on every address. By default, and with 0, the system chooses one:
+    /// [`Session::port`] says which.
+    pub fn port(mut self, port: u16) -> Self {
+        self.config.port = port;
+        self
+    }
+
+    /// The speeds that all torrents together keep to. No bound by default.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// The bytes that may lie between sockets and disk. When they are spent, sockets are not read until the disk has
+    /// caught up. [`DEFAULT_MEMORY_BUDGET`] by default, never under [`MIN_MEMORY_BUDGET`].
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.config.memory_budget = bytes.max(MIN_MEMORY_BUDGET);
+        self
+    }
+
+    /// The most connections to peers, of all torrents together. [`DEFAULT_MAX_CONNECTIONS`] by default.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.config.max_connections = connections.max(1);
+        self
+    }
+
+    /// The most connections that are being opened at a time, and as many that others open and that have not shown their handshake
+    /// yet. 50 by default.
+    pub fn max_half_open(mut self, connections: usize) -> Self {
+        self.config.max_half_open = connections.max(1);
+        self
+    }
+
+    /// How long a peer may take to accept a connection. 10 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a peer may take to send its handshake. 10 s by default.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// The number of threads that hash, read and write. 2 by default.
+    pub fn disk_threads(mut self, threads: usize) -> Self {
+        self.config.disk_threads = threads.max(1);
+        self
+    }
+
+    /// How long a torrent may make no progress until [`TorrentHandle::completed`](crate::TorrentHandle::completed) says so.
+    /// [`DEFAULT_STALL_TIMEOUT`] by default; `None` waits for ever.
+    pub fn stall_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.stall_timeout = timeout.into();
+        self
+    }
+
+    /// How often resume data that has changed is saved. 30 s by default. It is saved on a pause, when a download completes and
+    /// when the session is shut down as well. After a kill, what was verified since the last save is found by a check
+    /// of the files that changed.
+    pub fn resume_interval(mut self, interval: Duration) -> Self {
+        self.config.resume_interval = interval;
+        self
+    }
+
+    /// After how long a storage that failed is tried again for the first time; each further failure doubles it, up to
+    /// five minutes. 10 s by default.
+    pub fn storage_retry(mut self, interval: Duration) -> Self {
+        self.config.storage_retry = interval;
+        self
+    }
+
+    /// The most events that wait for one listener, see [`EventStream`](crate::EventStream). 1,024 by default.
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.config.event_capacity = events;
+        self
+    }
+
+    /// Tells no tracker about us and asks none for peers.
+    pub fn without_trackers(mut self) -> Self {
+        self.config.announcing = Announcing::Off;
+        self
+    }
+
+    /// Trusts these root certificates, in PEM, beside those of the system, for trackers at `https:` URLs.
+    pub fn tracker_root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.config.tracker_roots_pem = pem.into();
+        self
+    }
+
+    /// Starts the session: opens the port, makes the folders and starts the disk threads.
+    ///
+    /// # Errors
+    /// [`StartError`] says what could not be opened, made or started, and leaves nothing behind.
+    pub async fn build(self) -> Result<Session, StartError> {
+        Session::start(self.config).await
+    }
+}

@@ -1,0 +1,160 @@
+//! The threads that touch the disk, so that a slow one never holds up the network.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+/// A piece of work that may block.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A few plain threads and one queue.
+///
+/// The queue needs no bound of its own: a torrent and a peer each have a fixed number of jobs under way,
+/// and what they hold is counted by the memory budget.
+pub(crate) struct Disk {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Disk {
+    /// Starts `threads` threads of that name, at least one.
+    pub(crate) fn start(name: &str, threads: usize) -> io::Result<Self> {
+        let disk = Self {
+            shared: Arc::default(),
+            threads: Mutex::default(),
+        };
+        for number in 0..threads.max(1) {
+            let shared = Arc::clone(&disk.shared);
+            let thread = std::thread::Builder::new()
+                .name(format!("{name}-{number}"))
+                .spawn(move || shared.work())?;
+            disk.lock_threads().push(thread);
+        }
+        Ok(disk)
+    }
+
+    /// Runs `job` on one of the threads, as soon as one is free. After the end it is dropped.
+    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            return;
+        }
+        queue.jobs.push_back(Box::new(job));
+        drop(queue);
+        self.shared.work.notify_one();
+    }
+
+    /// Runs `job` and waits for what it returns; `None` when the threads have ended.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, result) = oneshot::channel();
+        self.run(move || {
+            // Whoever asked may have gone.
+            let _ = reply.send(job());
+        });
+        result.await.ok()
+    }
+
+    /// Ends the threads once everything in the queue is done, and waits for them. Blocks.
+    pub(crate) fn finish(&self) {
+        self.close();
+        let threads = std::mem::take(&mut *self.lock_threads());
+        for thread in threads {
+            // A job that panicked was told on stderr; the others are still waited for.
+            let _ = thread.join();
+        }
+    }
+
+    fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_all();
+    }
+
+    fn lock_threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Disk {
+    /// The threads end by themselves: waiting here could block the network.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            match queue.jobs.pop_front() {
+                Some(job) => {
+                    drop(queue);
+                    job();
+                    queue = self.lock();
+                }
+                None if queue.closed => return,
+                None => {
+                    queue = self
+                        .work
+                        .wait(queue)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn everything_in_the_queue_is_done_before_the_end() {
+        let disk = Disk::start("test", 2).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        for number in 0..100 {
+            let sender = sender.clone();
+            disk.run(move || sender.send(number).unwrap());
+        }
+        drop(sender);
+        disk.finish();
+        assert_eq!(receiver.iter().count(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_job_after_the_end_is_refused_rather_than_waited_for() {
+        let disk = Disk::start("test", 1).unwrap();
+        disk.finish();
+        assert_eq!(disk.call(|| 7).await, None);
+    }
+}

@@ -1,0 +1,183 @@
+//! The bytes between sockets and disk: how many there may be, and the buffers that are used again.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+
+/// A bound on the bytes that were read from sockets and are not on the disk yet.
+///
+/// It is asked before a socket is read; when it is spent, nobody reads until the disk has caught up.
+#[derive(Debug)]
+pub(crate) struct MemoryBudget {
+    limit: usize,
+    used: AtomicUsize,
+    freed: Notify,
+}
+
+impl MemoryBudget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            used: AtomicUsize::new(0),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Bytes that are counted now.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may still be read.
+    pub(crate) fn left(&self) -> usize {
+        self.limit.saturating_sub(self.used())
+    }
+
+    /// How many bytes of partial pieces a torrent may keep: any number while there is room.
+    ///
+    /// Whoever adds to a budget that is almost spent gives up all it can. So nothing but pieces on their way to the disk can
+    /// spend it, and sockets are never left unread for good.
+    pub(crate) fn spill_target(&self) -> Option<usize> {
+        let used = self.used();
+        if used > self.limit / 10 * 9 {
+            Some(0)
+        } else if used > self.limit / 4 * 3 {
+            Some(self.limit / 8)
+        } else {
+            None
+        }
+    }
+
+    /// Replaces a holder's count by a new one.
+    pub(crate) fn recount(&self, before: usize, after: usize) {
+        if after >= before {
+            self.used.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            let used_before = self.used.fetch_sub(before - after, Ordering::Relaxed);
+            if used_before >= self.limit && used_before - (before - after) < self.limit {
+                self.freed.notify_waiters();
+            }
+        }
+    }
+
+    /// Waits until something may be read.
+    pub(crate) async fn available(&self) {
+        let mut freed = std::pin::pin!(self.freed.notified());
+        loop {
+            // Enlisted before the look, so that nothing that is freed in between goes unnoticed.
+            freed.as_mut().enable();
+            if self.left() > 0 {
+                return;
+            }
+            freed.as_mut().await;
+            freed.set(self.freed.notified());
+        }
+    }
+}
+
+/// Length of the largest read of a socket, and of the pooled buffers: 256 KiB, beyond which a system call gains nothing.
+pub(crate) const LARGE_BUFFER: usize = 256 * 1024;
+
+/// How many remembered buffers one request looks at. The oldest come first, whose blocks are the likeliest to be gone.
+const LOOKED_AT: usize = 4;
+
+/// Read buffers whose blocks went to the disk, to be used again: allocating each anew would have the kernel map and clear it each time.
+#[derive(Debug)]
+pub(crate) struct BufferPool {
+    /// Oldest first. Blocks may still point into them.
+    retired: Mutex<VecDeque<BytesMut>>,
+    /// Most that are remembered: as many as the memory budget fills.
+    limit: usize,
+}
+
+impl BufferPool {
+    pub(crate) fn new(memory_budget: usize) -> Self {
+        Self {
+            retired: Mutex::default(),
+            limit: memory_budget / LARGE_BUFFER,
+        }
+    }
+
+    /// An empty buffer with room for [`LARGE_BUFFER`] bytes.
+    pub(crate) fn take(&self) -> BytesMut {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..LOOKED_AT.min(retired.len()) {
+            let Some(mut buffer) = retired.pop_front() else {
+                break;
+            };
+            if buffer.try_reclaim(LARGE_BUFFER) {
+                return buffer;
+            }
+            retired.push_back(buffer);
+        }
+        drop(retired);
+        BytesMut::with_capacity(LARGE_BUFFER)
+    }
+
+    /// Remembers a buffer whose content is no longer needed, though blocks may still point into it.
+    pub(crate) fn retire(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        if retired.len() < self.limit {
+            retired.push_back(buffer);
+        }
+    }
+
+    /// Forgets all buffers, to give the memory back when a download is done.
+    pub(crate) fn clear(&self) {
+        self.retired
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_goes_on_when_the_disk_has_caught_up() {
+        let budget = MemoryBudget::new(100);
+        budget.recount(0, 120);
+        assert_eq!(budget.left(), 0);
+        let waiting = async {
+            budget.available().await;
+            budget.left()
+        };
+        let freeing = async { budget.recount(120, 30) };
+        let (left, ()) = tokio::join!(waiting, freeing);
+        assert_eq!(left, 70);
+    }
+
+    #[test]
+    fn partial_pieces_are_given_up_before_the_budget_is_spent() {
+        let budget = MemoryBudget::new(1000);
+        budget.recount(0, 700);
+        assert_eq!(budget.spill_target(), None);
+        budget.recount(0, 100);
+        assert_eq!(budget.spill_target(), Some(125));
+        budget.recount(0, 150);
+        assert_eq!(budget.spill_target(), Some(0));
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_once_its_blocks_are_gone() {
+        let pool = BufferPool::new(1 << 20);
+        let mut buffer = pool.take();
+        buffer.extend_from_slice(&[7; 1000]);
+        let block = buffer.split_to(1000).freeze();
+        let address = block.as_ptr();
+        pool.retire(buffer);
+        let other = pool.take();
+        assert_ne!(other.as_ptr(), address, "the block still needs its bytes");
+        assert_eq!(block, vec![7; 1000]);
+        drop(block);
+        let mut again = pool.take();
+        again.extend_from_slice(b"x");
+        assert_eq!(again.as_ptr(), address);
+    }
+}

@@ -1,0 +1,302 @@
+//! A session: everything that its torrents share, from the start to the clean end.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rarest_metainfo::PeerId;
+use rarest_peer_wire::connection;
+use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::add::{AddOptions, AddTorrent, TorrentSource};
+use crate::announcer::Announcer;
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::events::Publisher;
+use crate::limiter::Limiter;
+use crate::memory::{BufferPool, MemoryBudget};
+use crate::registry::{Entry, Registry};
+use crate::torrent_task::Driver;
+use crate::{
+    AddError, Builder, EventStream, Gone, Limits, ShutdownError, StartError, TorrentHandle,
+    TorrentId, listener, sockets,
+};
+
+/// Many torrents, one port. Cheap to clone; when the last clone is dropped everything ends at once, without a word to
+/// trackers: better to end with [`shutdown`](Self::shutdown).
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(crate) shared: Arc<Shared>,
+    _end: Arc<DropGuard>,
+}
+
+/// What the tasks of a session share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) connection_config: Arc<connection::Config>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) registry: Registry,
+    pub(crate) events: Publisher,
+    pub(crate) budget: MemoryBudget,
+    pub(crate) buffers: BufferPool,
+    /// Hashes, reads and writes.
+    pub(crate) disk: Disk,
+    /// File descriptors, shared by all torrents.
+    pub(crate) open_files: Arc<OpenFiles>,
+    /// Checks what is there: one thread, because a spinning disk wants one sequential reader.
+    pub(crate) checks: Disk,
+    pub(crate) download: Arc<Limiter>,
+    pub(crate) upload: Arc<Limiter>,
+    /// One permit for each connection there may be.
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) half_open_out: Arc<Semaphore>,
+    pub(crate) half_open_in: Arc<Semaphore>,
+    pub(crate) announcer: Announcer,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Session {
+    /// Sets up a session.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
+        make_folder(&config.download_dir).await?;
+        if let Some(state_dir) = &config.state_dir {
+            make_folder(state_dir).await?;
+        }
+        let listeners = sockets::listen(&config.listen_addresses, config.port)?;
+        let addresses: Vec<SocketAddr> = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
+        let peer_id = new_peer_id();
+        let mut connection_config = connection::Config::new(peer_id);
+        connection_config.client = Some(CLIENT_NAME.to_owned());
+        connection_config.listen_port = addresses.first().map(SocketAddr::port);
+        let stop = CancellationToken::new();
+        let (announcer, announcing) = Announcer::new(&config)?;
+        let shared = Arc::new(Shared {
+            connection_config: Arc::new(connection_config),
+            addresses,
+            registry: Registry::default(),
+            events: Publisher::default(),
+            budget: MemoryBudget::new(config.memory_budget),
+            buffers: BufferPool::new(config.memory_budget),
+            disk: Disk::start("rarest-disk", config.disk_threads).map_err(StartError::Thread)?,
+            checks: Disk::start("rarest-check", 1).map_err(StartError::Thread)?,
+            open_files: OpenFiles::new(DEFAULT_OPEN_FILES),
+            download: Arc::new(Limiter::new(config.limits.download)),
+            upload: Arc::new(Limiter::new(config.limits.upload)),
+            connections: Arc::new(Semaphore::new(config.max_connections)),
+            half_open_out: Arc::new(Semaphore::new(config.max_half_open)),
+            half_open_in: Arc::new(Semaphore::new(config.max_half_open)),
+            announcer,
+            tasks: TaskTracker::new(),
+            stop: stop.clone(),
+            config,
+        });
+        for listener in listeners {
+            shared
+                .tasks
+                .spawn(listener::accept_peers(Arc::clone(&shared), listener));
+        }
+        shared.tasks.spawn(announcing.run(Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            _end: Arc::new(stop.drop_guard()),
+        })
+    }
+
+    /// Adds a torrent, once [started](AddTorrent::start).
+    pub fn add(&self, source: impl Into<TorrentSource>) -> AddTorrent {
+        AddTorrent {
+            shared: Arc::clone(&self.shared),
+            source: source.into(),
+            options: AddOptions::default(),
+        }
+    }
+
+    /// The torrents of the session, by info-hash.
+    #[must_use]
+    pub fn torrents(&self) -> Vec<TorrentHandle> {
+        let entries = self.shared.registry.all();
+        entries
+            .into_iter()
+            .map(|entry| self.shared.handle(entry))
+            .collect()
+    }
+
+    /// The torrent of that id.
+    #[must_use]
+    pub fn torrent(&self, id: TorrentId) -> Option<TorrentHandle> {
+        let entry = self.shared.registry.get(id)?;
+        Some(self.shared.handle(entry))
+    }
+
+    /// Takes a torrent out of the session; its files stay, its resume data goes.
+    ///
+    /// # Errors
+    /// [`Gone`] when it was removed before, or the session is shut down.
+    pub async fn remove_keeping_files(&self, torrent: &TorrentHandle) -> Result<(), Gone> {
+        torrent.remove_keeping_files().await
+    }
+
+    /// Takes a torrent out of the session and deletes its files, partial ones too, and the folders that are empty then.
+    ///
+    /// # Errors
+    /// [`CommandError::Storage`](crate::CommandError::Storage) when something could not be deleted: the torrent is out of the session all the same.
+    /// [`CommandError::Gone`](crate::CommandError::Gone) when it was removed before, or the session is shut down.
+    pub async fn remove_and_delete_files(
+        &self,
+        torrent: &TorrentHandle,
+    ) -> Result<(), crate::CommandError> {
+        torrent.remove_and_delete_files().await
+    }
+
+    /// The events of all torrents from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.shared.listen(None)
+    }
+
+    /// Changes the speeds that all torrents together keep to, at once.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.download.set_rate(limits.download);
+        self.shared.upload.set_rate(limits.upload);
+    }
+
+    /// The addresses at which peers are listened for: all of one port.
+    #[must_use]
+    pub fn listen_addresses(&self) -> &[SocketAddr] {
+        &self.shared.addresses
+    }
+
+    /// The TCP port at which peers are listened for.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.shared.port()
+    }
+
+    /// Our name in the swarms.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.connection_config.peer_id
+    }
+
+    /// Ends the session: tells the trackers, saves resume data, closes the connections and waits for every task and thread.
+    /// Pieces that are being written are finished first.
+    ///
+    /// # Errors
+    /// [`ShutdownError::GraceExceeded`] when something took longer than `grace`. What is left is not waited for.
+    pub async fn shutdown(&self, grace: Duration) -> Result<(), ShutdownError> {
+        let ended = tokio::time::timeout(grace, self.shared.end()).await;
+        self.shared.events.close();
+        ended.map_err(|_| ShutdownError::GraceExceeded { grace })
+    }
+}
+
+impl Shared {
+    /// Adds a torrent, see [`AddTorrent::start`].
+    pub(crate) fn add(add: AddTorrent) -> Result<TorrentHandle, AddError> {
+        let AddTorrent {
+            shared,
+            source,
+            options,
+        } = add;
+        let TorrentSource::Metainfo(metainfo) = source else {
+            return Err(AddError::MagnetWithoutMetadata);
+        };
+        let count = metainfo.info().file_count() as usize;
+        if let Some(&index) = options
+            .files
+            .iter()
+            .flatten()
+            .find(|&&index| index >= count)
+        {
+            return Err(AddError::NoSuchFile { index, count });
+        }
+        let info_hash = metainfo
+            .info_hashes()
+            .swarms()
+            .next()
+            .expect("a torrent has at least one info-hash");
+        let entry = Arc::new(Entry::new(TorrentId(info_hash), metainfo, options.limits));
+        shared.registry.insert(Arc::clone(&entry))?;
+        let driver = Driver::new(Arc::clone(&shared), Arc::clone(&entry), options);
+        entry.start(&shared, driver);
+        Ok(shared.handle(entry))
+    }
+
+    pub(crate) fn handle(self: &Arc<Self>, entry: Arc<Entry>) -> TorrentHandle {
+        TorrentHandle {
+            shared: Arc::clone(self),
+            entry,
+        }
+    }
+
+    pub(crate) fn listen(&self, only: Option<TorrentId>) -> EventStream {
+        self.events.listen(only, self.config.event_capacity)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.addresses.first().map_or(0, SocketAddr::port)
+    }
+
+    /// Ends everything, in the order in which it depends on each other.
+    async fn end(self: &Arc<Self>) {
+        for entry in self.registry.close() {
+            entry.close_if_asleep(Gone::ShutDown);
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let shared = Arc::clone(self);
+        // The threads are joined where that may block.
+        let joined = tokio::task::spawn_blocking(move || {
+            shared.disk.finish();
+            shared.checks.finish();
+        });
+        // It panics only if a thread's handle does, which holds no data of ours.
+        let _ = joined.await;
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What peers see as our name.
+const CLIENT_NAME: &str = concat!("rarest ", env!("CARGO_PKG_VERSION"));
+
+/// Two letters and a version, then chance (BEP 20).
+fn new_peer_id() -> PeerId {
+    let mut bytes = *b"-RA0100-............";
+    rand::fill(&mut bytes[8..]);
+    PeerId(bytes)
+}
+
+async fn make_folder(path: &Path) -> Result<(), StartError> {
+    tokio::fs::create_dir_all(path)
+        .await
+        .map_err(|source| StartError::Folder {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// The clock of the tasks: tokio's, so that tests can hold it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

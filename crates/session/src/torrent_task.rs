@@ -1,0 +1,350 @@
+//! One torrent: the loop that brings inputs to its state machine and carries out what that decides.
+
+mod command;
+mod disk_work;
+mod peers;
+mod progress;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rarest_piece_store::{FileStorage, PieceStore, Storage};
+use rarest_swarm::{Output, PeerKey, PeerSource, Start, Torrent};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use crate::add::{AddOptions, InitialState};
+use crate::handshaking::Arrival;
+use crate::peer_task::PeerMail;
+use crate::registry::Entry;
+use crate::session::{Shared, now};
+use crate::{Gone, TorrentEvent};
+
+pub(crate) use command::Command;
+use command::Departure;
+pub(crate) use disk_work::DiskMail;
+use disk_work::DiskWork;
+use peers::PeerLink;
+use progress::Observed;
+
+/// Where the bytes of a torrent live.
+pub(crate) type Store = PieceStore<Box<dyn Storage>>;
+
+/// Batches of peers' events that wait for the torrent. A peer that finds no room is not read for as long.
+const PEER_MAILBOX: usize = 64;
+
+/// Batches of peers' events that are taken in before what follows from them is carried out.
+const MAIL_PER_ROUND: usize = 32;
+
+/// How long a torrent has nothing to do until its task is folded up.
+const SLEEP_AFTER: Duration = Duration::from_secs(5);
+
+/// What a torrent is told by everybody but its peers.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// The caller wants something.
+    Command(Command),
+    /// A peer shook hands.
+    Arrived(Box<Arrival>),
+    /// A peer could not be reached.
+    DialFailed(SocketAddr),
+    /// Somebody told us of peers.
+    Peers(PeerSource, Vec<SocketAddr>),
+    /// Another tracker than before is in use: in a private torrent, the peers of the old one are to be dropped (BEP 27).
+    TrackerChanged,
+    /// The disk has done something.
+    Disk(DiskMail),
+}
+
+/// A torrent's state, its machine included. A task runs it while there is something to do; see [`Entry`].
+#[derive(Debug)]
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    wish: Wish,
+    stage: Stage,
+    /// Known before the machine begins, which is told of them then.
+    early_peers: Vec<(PeerSource, Vec<SocketAddr>)>,
+    peers: HashMap<PeerKey, PeerLink>,
+    peer_mail: mpsc::Sender<PeerMail>,
+    disk: DiskWork,
+    observed: Observed,
+    /// Bytes that the memory budget counts for this torrent.
+    counted: usize,
+}
+
+/// What the caller wants of the torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Run,
+    Pause,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing was done yet.
+    New,
+    /// What is on the disk is being looked at.
+    Checking,
+    /// It could not be looked at; the disk work knows when to try again.
+    Unreadable,
+    /// The machine runs, or is paused.
+    Active(Box<Torrent>),
+}
+
+/// Why the loop ends.
+enum Leave {
+    Removed(Departure),
+    ShutDown,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, entry: Arc<Entry>, options: AddOptions) -> Box<Self> {
+        let wish = match options.initial {
+            InitialState::Running => Wish::Run,
+            InitialState::Paused => Wish::Pause,
+        };
+        let storage = options.storage.unwrap_or_else(|| {
+            let folder = options
+                .output_dir
+                .unwrap_or_else(|| shared.config.download_dir.clone());
+            let open_files = Arc::clone(&shared.open_files);
+            Box::new(FileStorage::new(&entry.metainfo, folder, open_files))
+        });
+        let store = Store::new(storage, Arc::clone(&entry.metainfo));
+        // Replaced when the task begins, which reads from the other end.
+        let (peer_mail, _) = mpsc::channel(1);
+        Box::new(Self {
+            observed: Observed::new(now()),
+            wish,
+            stage: Stage::New,
+            early_peers: vec![(PeerSource::User, options.peers)],
+            peers: HashMap::new(),
+            peer_mail,
+            disk: DiskWork::new(store, options.existing, options.files.as_deref()),
+            counted: 0,
+            shared,
+            entry,
+        })
+    }
+
+    /// Runs until the torrent is removed, the session ends, or there is nothing more to do.
+    pub(crate) async fn run(mut self: Box<Self>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
+        let span = tracing::info_span!("torrent", id = %self.entry.id);
+        async move {
+            let (peer_mail, mut peer_mailbox) = mpsc::channel(PEER_MAILBOX);
+            self.peer_mail = peer_mail;
+            loop {
+                match self.serve(&mut mailbox, &mut peer_mailbox).await {
+                    Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
+                    None => {
+                        let entry = Arc::clone(&self.entry);
+                        match entry.sleep(self, &mailbox) {
+                            Ok(()) => return,
+                            Err(awake) => self = awake,
+                        }
+                    }
+                }
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// The loop. Returns `None` when nothing has been to do for a while.
+    async fn serve(
+        &mut self,
+        mailbox: &mut mpsc::UnboundedReceiver<Mail>,
+        peer_mailbox: &mut mpsc::Receiver<PeerMail>,
+    ) -> Option<Leave> {
+        let shared = Arc::clone(&self.shared);
+        let mut batch = Vec::with_capacity(MAIL_PER_ROUND);
+        if matches!(self.stage, Stage::New) {
+            self.begin();
+        }
+        loop {
+            let deadline = self.carry_out();
+            let idle_until = deadline.is_none().then(|| now() + SLEEP_AFTER);
+            let wake = deadline.or(idle_until).unwrap_or_else(now);
+            tokio::select! {
+                mail = mailbox.recv() => {
+                    // The mailbox is closed when the session ends.
+                    let Some(mail) = mail else { return Some(Leave::ShutDown) };
+                    if let Some(departure) = self.handle_mail(mail) {
+                        return Some(Leave::Removed(departure));
+                    }
+                },
+                _ = peer_mailbox.recv_many(&mut batch, MAIL_PER_ROUND) => {
+                    batch.drain(..).for_each(|mail| self.handle_peer_mail(mail));
+                }
+                () = tokio::time::sleep_until(wake.into()) => {
+                    if idle_until.is_some() {
+                        return None;
+                    }
+                    self.handle_timeout(now());
+                }
+                () = shared.stop.cancelled() => return Some(Leave::ShutDown),
+            }
+        }
+    }
+
+    fn handle_mail(&mut self, mail: Mail) -> Option<Departure> {
+        match mail {
+            Mail::Command(command) => return self.handle_command(command),
+            Mail::Arrived(arrival) => self.handle_arrival(*arrival),
+            Mail::DialFailed(address) => {
+                if let Stage::Active(torrent) = &mut self.stage {
+                    torrent.handle_dial_failed(now(), address);
+                }
+            }
+            Mail::Peers(source, peers) => self.add_peers(source, peers),
+            Mail::TrackerChanged => self.drop_peers(),
+            Mail::Disk(mail) => self.handle_disk_mail(mail),
+        }
+        None
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_timeout(now);
+        }
+        self.handle_disk_timeout(now);
+        self.observe(now);
+    }
+
+    /// Does what the machine decided. Returns when something is to be done next, if nothing happens before.
+    fn carry_out(&mut self) -> Option<Instant> {
+        let now = now();
+        self.count_memory();
+        if let Stage::Active(torrent) = &mut self.stage
+            && let Some(target_bytes) = self.shared.budget.spill_target()
+        {
+            torrent.handle_memory_pressure(now, target_bytes as u64);
+        }
+        self.carry_out_decisions();
+        self.complete_pieces();
+        let of_machine = match &self.stage {
+            Stage::Active(torrent) => torrent.next_timeout(),
+            Stage::New | Stage::Checking | Stage::Unreadable => None,
+        };
+        [
+            of_machine,
+            self.disk.next_timeout(),
+            self.next_observation(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn carry_out_decisions(&mut self) {
+        while let Stage::Active(torrent) = &mut self.stage
+            && let Some(output) = torrent.poll_output()
+        {
+            match output {
+                Output::Commands(peer, commands) => self.command_peer(peer, commands),
+                Output::Dial(address) => self.dial(address),
+                Output::CompletePiece(piece) => self.disk.add_piece(piece),
+                Output::Spill(blocks) => self.spill(blocks),
+                Output::Disconnect(peer, reason) => self.disconnect(peer, reason),
+                Output::Ban(address, reason) => self.banned(address, reason),
+                Output::Event(event) => self.handle_event(&event),
+                _ => {}
+            }
+        }
+    }
+
+    /// The bytes of this torrent between sockets and disk.
+    fn count_memory(&mut self) {
+        let held = match &self.stage {
+            Stage::Active(torrent) => {
+                usize::try_from(torrent.buffered_bytes()).unwrap_or(usize::MAX)
+            }
+            Stage::New | Stage::Checking | Stage::Unreadable => 0,
+        };
+        self.shared.budget.recount(self.counted, held);
+        self.counted = held;
+    }
+
+    /// Begins the machine with what the disk holds.
+    fn start_machine(&mut self, now: Instant) {
+        let metainfo = &self.entry.metainfo;
+        let store = &self.disk.store;
+        let config = rarest_swarm::Config {
+            seed: rand::random(),
+            max_half_open: self.shared.config.max_half_open,
+            ..rarest_swarm::Config::default()
+        };
+        let spilled = store.spilled_blocks();
+        let mut torrent = Torrent::new(
+            config,
+            Start {
+                geometry: Arc::clone(metainfo.info().geometry()),
+                info_hashes: metainfo.info_hashes(),
+                peer_id: self.shared.connection_config.peer_id,
+                verified: store.verified(),
+                on_disk: spilled.into_iter().flat_map(|(_, blocks)| blocks).collect(),
+            },
+            now,
+        );
+        torrent.pause(now);
+        self.stage = Stage::Active(Box::new(torrent));
+        self.prioritise();
+        for (source, peers) in std::mem::take(&mut self.early_peers) {
+            self.add_peers(source, peers);
+        }
+        self.began(now);
+        self.run_if_wished();
+    }
+
+    /// Ends the machine, because what it knows of the disk is no longer true. Another one begins after the check.
+    fn retire_machine(&mut self) {
+        let peers: Vec<SocketAddr> = self.peers.values().map(PeerLink::address).collect();
+        self.peers.clear();
+        self.early_peers.push((PeerSource::Resume, peers));
+        self.disk.forget_waiting();
+        self.stage = Stage::Checking;
+        self.count_memory();
+    }
+
+    fn tell(&self, event: TorrentEvent) {
+        self.shared.events.publish(self.entry.id, event);
+    }
+
+    /// The end: connections are closed, resume data is saved or deleted, and whoever waits is told.
+    async fn leave(
+        mut self: Box<Self>,
+        leave: Leave,
+        mut mailbox: mpsc::UnboundedReceiver<Mail>,
+        peer_mailbox: mpsc::Receiver<PeerMail>,
+    ) {
+        let gone = match leave {
+            Leave::Removed(_) => Gone::Removed,
+            Leave::ShutDown => Gone::ShutDown,
+        };
+        if let Stage::Active(torrent) = &mut self.stage {
+            // What was gathered of partial pieces goes to the disk.
+            torrent.pause(now());
+            self.carry_out_decisions();
+        }
+        // Connections end when they find nobody to talk to.
+        self.peers.clear();
+        drop(peer_mailbox);
+        self.finish_disk_work(&mut mailbox).await;
+        self.shared.budget.recount(self.counted, 0);
+        // From here on commands are refused, rather than left without an answer.
+        self.entry.close(gone);
+        match leave {
+            Leave::ShutDown => self.save_resume_data().await,
+            Leave::Removed(departure) => {
+                self.shared.announcer.remove(self.entry.id);
+                self.shared.registry.remove(&self.entry);
+                self.tell(TorrentEvent::Removed);
+                self.shared.events.close_torrent(self.entry.id);
+                self.depart(departure).await;
+            }
+        }
+    }
+}

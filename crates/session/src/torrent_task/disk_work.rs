@@ -1,0 +1,420 @@
+//! A torrent's work on the disk: pieces completed in batches, partial ones spilled, failures outlasted.
+
+mod checking;
+mod saving;
+mod selection;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rarest_metainfo::{Block, PieceIndex};
+use rarest_piece_store::{
+    BlockDigests, CompleteError, Fault, Part, ReadError, StoreError, Totals, Verified, WholePiece,
+};
+use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Departure, Driver, Mail, Stage, Store};
+use crate::add::ExistingData;
+use crate::disk::Disk;
+use crate::registry::Phase;
+use crate::session::now;
+use crate::{CommandError, FilePriority, Incomplete, TorrentEvent};
+use checking::Found;
+use saving::Saving;
+
+/// Bytes of pieces that one job hashes and writes: enough to hash several side by side, little enough that the memory is soon
+/// free again and that every thread has work.
+const MAX_JOB_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest time between two attempts to use a storage that fails.
+const MAX_RETRY: Duration = Duration::from_secs(5 * 60);
+
+/// What the disk has done for a torrent.
+#[derive(Debug)]
+pub(crate) enum DiskMail {
+    /// What is there was looked at.
+    Checked(Result<Found, StoreError>),
+    /// Pieces were verified and written, or not.
+    Completed {
+        results: Vec<(PieceIndex, Result<Verified, CompleteError>)>,
+    },
+    /// Blocks were written before their pieces were whole, or not.
+    Spilled {
+        blocks: Vec<Block>,
+        result: Result<(), StoreError>,
+    },
+    /// Resume data was saved, or not.
+    Saved(Result<(), StoreError>),
+    /// Files are wanted, or no longer, or the storage does not play along.
+    Selected {
+        priorities: Box<[FilePriority]>,
+        result: Result<(), StoreError>,
+        done: oneshot::Sender<Result<(), CommandError>>,
+    },
+}
+
+/// What is under way on the disk, and what waits.
+#[derive(Debug)]
+pub(super) struct DiskWork {
+    pub(super) store: Arc<Store>,
+    existing: ExistingData,
+    /// By file; none while all are alike.
+    priorities: Option<Box<[FilePriority]>>,
+    /// Pieces that wait for a thread.
+    waiting: VecDeque<CompletePiece>,
+    /// Jobs that complete pieces.
+    completing: usize,
+    /// All jobs whose mail has not come.
+    jobs: usize,
+    trouble: Option<Trouble>,
+    saving: Saving,
+    /// Set to end a check early.
+    cancel_check: Arc<AtomicBool>,
+    /// Who waits for the check that runs.
+    recheckers: Vec<oneshot::Sender<Result<u32, CommandError>>>,
+    /// Of the runs before this one.
+    pub(super) earlier: Totals,
+}
+
+/// The storage failed.
+#[derive(Debug)]
+struct Trouble {
+    error: StoreError,
+    retry_after: Duration,
+    /// When it is tried again; none while the attempt runs.
+    retry_at: Option<Instant>,
+}
+
+impl DiskWork {
+    pub(super) fn new(store: Store, existing: ExistingData, files: Option<&[usize]>) -> Self {
+        let count = store.metainfo().info().file_count() as usize;
+        let priorities = files.map(|files| {
+            let mut priorities = vec![FilePriority::Skip; count];
+            for &file in files {
+                priorities[file] = FilePriority::Normal;
+            }
+            priorities.into()
+        });
+        Self {
+            store: Arc::new(store),
+            existing,
+            priorities,
+            waiting: VecDeque::new(),
+            completing: 0,
+            jobs: 0,
+            trouble: None,
+            saving: Saving::default(),
+            cancel_check: Arc::default(),
+            recheckers: Vec::new(),
+            earlier: Totals::default(),
+        }
+    }
+
+    /// Whether the storage fails, and whether that is because it is full.
+    pub(super) fn trouble(&self) -> Option<&Fault> {
+        self.trouble.as_ref().map(|trouble| &trouble.error.fault)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let retry = self.trouble.as_ref().and_then(|trouble| trouble.retry_at);
+        [retry, self.saving.due()].into_iter().flatten().min()
+    }
+
+    pub(super) fn add_piece(&mut self, piece: CompletePiece) {
+        self.waiting.push_back(piece);
+    }
+
+    /// Pieces that wait are forgotten: they are downloaded again, or found by a check.
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn next_batch(&mut self) -> Vec<CompletePiece> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.waiting.front()
+            && (batch.is_empty() || bytes + bytes_of(next) <= MAX_JOB_BYTES)
+        {
+            bytes += bytes_of(next);
+            batch.extend(self.waiting.pop_front());
+        }
+        batch
+    }
+}
+
+fn bytes_of(piece: &CompletePiece) -> usize {
+    let length = |part: &BlockData| match part {
+        BlockData::Memory(bytes) => bytes.len(),
+        _ => 0,
+    };
+    piece.parts.iter().map(length).sum()
+}
+
+fn whole_piece(piece: CompletePiece) -> WholePiece {
+    let part = |part| match part {
+        BlockData::Memory(bytes) => Part::Memory(bytes),
+        BlockData::Spilled { length } => Part::Spilled { length },
+        BlockData::Padding { length } => Part::Padding { length },
+    };
+    WholePiece {
+        piece: piece.piece,
+        parts: piece.parts.into_iter().map(part).collect(),
+        block_digests: match piece.digests {
+            Digests::Unneeded => BlockDigests::OfCorrupt,
+            Digests::Wanted => BlockDigests::Always,
+        },
+    }
+}
+
+fn digests(of_blocks: Vec<rarest_hash::Sha1Digest>) -> Vec<BlockDigest> {
+    of_blocks
+        .into_iter()
+        .map(|digest| BlockDigest(digest.0))
+        .collect()
+}
+
+impl Driver {
+    /// Hands pieces to the disk threads, all that wait at once: while they are busy, the next batch gathers.
+    pub(super) fn complete_pieces(&mut self) {
+        while self.disk.completing < self.shared.config.disk_threads {
+            let batch = self.disk.next_batch();
+            if batch.is_empty() {
+                return;
+            }
+            self.disk.completing += 1;
+            self.run_job(
+                |shared| &shared.disk,
+                move |store| {
+                    let wholes: Vec<_> = batch.into_iter().map(whole_piece).collect();
+                    let results = store.complete(&wholes);
+                    let pieces = wholes.iter().map(|whole| whole.piece);
+                    DiskMail::Completed {
+                        results: pieces.zip(results).collect(),
+                    }
+                },
+            );
+        }
+    }
+
+    pub(super) fn spill(&mut self, blocks: Vec<(Block, Bytes)>) {
+        self.run_job(
+            |shared| &shared.disk,
+            move |store| {
+                let result = store.spill(&blocks);
+                DiskMail::Spilled {
+                    blocks: blocks.into_iter().map(|(block, _)| block).collect(),
+                    result,
+                }
+            },
+        );
+    }
+
+    /// Has one of the threads do something whose result comes as mail. The torrent does not leave before.
+    fn run_job(
+        &mut self,
+        threads: fn(&crate::session::Shared) -> &Disk,
+        job: impl FnOnce(&Store) -> DiskMail + Send + 'static,
+    ) {
+        self.disk.jobs += 1;
+        let store = Arc::clone(&self.disk.store);
+        let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
+        threads(&self.shared).run(move || {
+            let mail = job(&store);
+            drop(store);
+            // The mailbox is open as long as jobs are counted.
+            let _ = entry.send(&shared, Mail::Disk(mail));
+        });
+    }
+
+    pub(super) fn handle_disk_mail(&mut self, mail: DiskMail) {
+        let now = now();
+        self.disk.jobs -= 1;
+        match mail {
+            DiskMail::Checked(found) => self.handle_checked(now, found),
+            DiskMail::Completed { results } => {
+                self.disk.completing -= 1;
+                for (piece, result) in results {
+                    self.handle_completed(now, piece, result);
+                }
+            }
+            DiskMail::Spilled { blocks, result } => self.handle_spilled(now, &blocks, result),
+            DiskMail::Saved(result) => self.handle_saved(now, result),
+            DiskMail::Selected {
+                priorities,
+                result,
+                done,
+            } => self.handle_selected(now, priorities, result, done),
+        }
+        self.save_if_awaited();
+    }
+
+    fn handle_completed(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        result: Result<Verified, CompleteError>,
+    ) {
+        let result = match result {
+            Ok(verified) => {
+                self.storage_works();
+                self.outdate_resume_data(now);
+                PieceResult::Verified {
+                    block_digests: digests(verified.block_digests.unwrap_or_default()),
+                }
+            }
+            Err(CompleteError::Corrupt { block_digests }) => PieceResult::Corrupt {
+                block_digests: digests(block_digests),
+            },
+            Err(CompleteError::SpillLost(error)) => {
+                tracing::warn!(%error, "blocks that were on the disk are gone");
+                PieceResult::SpillLost
+            }
+            Err(CompleteError::HashUnknown) => PieceResult::HashUnknown,
+            Err(CompleteError::Store(error)) => {
+                self.storage_failed(now, error);
+                PieceResult::StoreFailed
+            }
+            Err(error) => {
+                tracing::error!(%error, piece = piece.get(), "a piece cannot be completed");
+                PieceResult::StoreFailed
+            }
+        };
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_piece_done(now, piece, result);
+        }
+    }
+
+    fn handle_spilled(&mut self, now: Instant, blocks: &[Block], result: Result<(), StoreError>) {
+        let result = match result {
+            Ok(()) => {
+                self.outdate_resume_data(now);
+                SpillResult::Written
+            }
+            Err(error) => {
+                self.storage_failed(now, error);
+                SpillResult::StoreFailed
+            }
+        };
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_spilled(now, blocks, result);
+        }
+    }
+
+    /// A block that was verified could not be read.
+    pub(super) fn handle_read_error(&mut self, error: ReadError) {
+        // A piece may have lost its mark just before; whoever took it has told.
+        if let ReadError::Store { error, lost } = error {
+            tracing::warn!(%error, "verified data cannot be read");
+            if let Some(file) = error.file {
+                self.tell(TorrentEvent::FileChanged(file));
+            }
+            if !lost.is_empty() {
+                self.check(lost);
+            }
+        }
+    }
+
+    /// Nothing is downloaded until the storage works again; that is tried by itself.
+    fn storage_failed(&mut self, now: Instant, error: StoreError) {
+        let trouble = self.disk.trouble.take();
+        let is_retry = trouble
+            .as_ref()
+            .is_none_or(|trouble| trouble.retry_at.is_none());
+        if !is_retry {
+            // One of several jobs that ran when the storage failed.
+            self.disk.trouble = trouble;
+            return;
+        }
+        let retry_after = trouble.map_or(self.shared.config.storage_retry, |trouble| {
+            (trouble.retry_after * 2).min(MAX_RETRY)
+        });
+        tracing::warn!(%error, ?retry_after, "the storage failed");
+        if !matches!(error.fault, Fault::Full) {
+            self.entry
+                .set_phase(Phase::Failed(Incomplete::Storage(error.clone())));
+        }
+        self.disk.trouble = Some(Trouble {
+            error: error.clone(),
+            retry_after,
+            retry_at: Some(now + retry_after),
+        });
+        self.observed.changed();
+        self.tell(TorrentEvent::StorageFailed { error, retry_after });
+    }
+
+    fn storage_works(&mut self) {
+        if self.disk.trouble.take().is_some() {
+            self.entry.set_phase(self.phase());
+            self.observed.changed();
+            self.tell(TorrentEvent::StorageRecovered);
+        }
+    }
+
+    pub(super) fn handle_disk_timeout(&mut self, now: Instant) {
+        if self.disk.saving.due().is_some_and(|due| due <= now) {
+            self.save();
+        }
+        if let Some(trouble) = &mut self.disk.trouble
+            && trouble.retry_at.is_some_and(|at| at <= now)
+        {
+            trouble.retry_at = None;
+            match &mut self.stage {
+                // The pieces that could not be written are tried again; another failure starts a longer wait.
+                Stage::Active(torrent) => torrent.handle_store_recovered(now),
+                Stage::Unreadable => self.begin(),
+                Stage::New | Stage::Checking => {}
+            }
+        }
+    }
+
+    /// Waits until no job is under way.
+    pub(super) async fn finish_disk_work(&mut self, mailbox: &mut mpsc::UnboundedReceiver<Mail>) {
+        self.cancel_check();
+        loop {
+            self.complete_pieces();
+            if self.disk.jobs == 0 {
+                return;
+            }
+            match mailbox.recv().await {
+                Some(Mail::Disk(mail)) => self.handle_disk_mail(mail),
+                // Whoever waits for an answer learns that the torrent is gone.
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Deletes what the caller wants gone, and answers.
+    pub(super) async fn depart(self: Box<Self>, departure: Departure) {
+        let resume_file = self.resume_file();
+        let store = Arc::clone(&self.disk.store);
+        let delete_resume = move || {
+            if let Some(path) = resume_file {
+                // There is none when nothing was saved yet.
+                let _ = std::fs::remove_file(path);
+            }
+        };
+        match departure {
+            Departure::KeepFiles(done) => {
+                let closing = self.shared.disk.call(move || {
+                    delete_resume();
+                    store.close();
+                });
+                closing.await;
+                let _ = done.send(());
+            }
+            Departure::DeleteFiles(done) => {
+                let deleting = self.shared.disk.call(move || {
+                    delete_resume();
+                    store.delete_files()
+                });
+                let result = deleting.await.unwrap_or(Ok(()));
+                let _ = done.send(result.map_err(CommandError::Storage));
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What is there when a torrent begins, and whether it still is.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use rarest_metainfo::{File, Metainfo, PieceIndex};
+use rarest_piece_store::{Check, Checked, LoadError, Resume, StoreError, Totals};
+use tokio::sync::oneshot;
+
+use super::{DiskMail, Driver, Stage};
+use crate::add::ExistingData;
+use crate::registry::Entry;
+use crate::session::Shared;
+use crate::torrent_task::Store;
+use crate::{CommandError, FilePriority, TorrentEvent};
+
+/// What a look at the disk has found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Of the resume data, when that was read.
+    totals: Option<Totals>,
+    /// What could not be read or made.
+    errors: Vec<StoreError>,
+}
+
+/// A look at the disk.
+struct Look {
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    resume_file: Option<std::path::PathBuf>,
+    skipped: Vec<usize>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Driver {
+    /// Looks at what is there, when a torrent is new or its storage could not be looked at before.
+    pub(in crate::torrent_task) fn begin(&mut self) {
+        let existing = self.disk.existing;
+        let look = self.look();
+        self.start_check(move |store| look.first(store, existing));
+    }
+
+    /// Looks at everything again.
+    pub(in crate::torrent_task) fn recheck(
+        &mut self,
+        done: oneshot::Sender<Result<u32, CommandError>>,
+    ) {
+        self.disk.recheckers.push(done);
+        if matches!(self.stage, Stage::Checking) {
+            // The look that runs answers both; it began before, but reads what is there like a new one.
+            return;
+        }
+        self.retire_machine();
+        let look = self.look();
+        self.start_check(move |store| look.again(store, &Check::all()));
+    }
+
+    /// Looks at these pieces again.
+    pub(in crate::torrent_task) fn check(&mut self, pieces: Vec<PieceIndex>) {
+        if matches!(self.stage, Stage::Active(_)) {
+            self.retire_machine();
+            let look = self.look();
+            self.start_check(move |store| look.again(store, &Check::pieces(pieces)));
+        }
+    }
+
+    pub(in crate::torrent_task) fn cancel_check(&self) {
+        self.disk.cancel_check.store(true, Ordering::Relaxed);
+    }
+
+    fn start_check(
+        &mut self,
+        job: impl FnOnce(&Store) -> Result<Found, StoreError> + Send + 'static,
+    ) {
+        self.stage = Stage::Checking;
+        self.observed.changed();
+        self.tell(TorrentEvent::Checking);
+        self.run_job(
+            |shared| &shared.checks,
+            move |store| DiskMail::Checked(job(store)),
+        );
+    }
+
+    fn look(&self) -> Look {
+        let priorities = self.disk.priorities.iter().flatten();
+        Look {
+            shared: Arc::clone(&self.shared),
+            entry: Arc::clone(&self.entry),
+            resume_file: self.resume_file(),
+            skipped: (0..)
+                .zip(priorities)
+                .filter(|&(_, &priority)| priority == FilePriority::Skip)
+                .map(|(file, _)| file)
+                .collect(),
+            cancel: Arc::clone(&self.disk.cancel_check),
+        }
+    }
+
+    pub(super) fn handle_checked(&mut self, now: Instant, found: Result<Found, StoreError>) {
+        let recheckers = std::mem::take(&mut self.disk.recheckers);
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.stage = Stage::Unreadable;
+                for done in recheckers {
+                    let _ = done.send(Err(CommandError::Storage(error.clone())));
+                }
+                return self.storage_failed(now, error);
+            }
+        };
+        self.storage_works();
+        if let Some(totals) = found.totals {
+            self.disk.earlier = totals;
+        }
+        let verified_pieces = self.disk.store.verified_count();
+        let error = found.errors.into_iter().next();
+        for done in recheckers {
+            let result = error.clone().map(CommandError::Storage);
+            let _ = done.send(result.map_or(Ok(verified_pieces), Err));
+        }
+        self.start_machine(now);
+        self.tell(TorrentEvent::Checked { verified_pieces });
+        self.outdate_resume_data(now);
+        if let Some(error) = error {
+            tracing::warn!(%error, "not everything can be read");
+        }
+    }
+}
+
+impl Look {
+    /// Believes what may be believed, and reads the rest.
+    fn first(&self, store: &Store, existing: ExistingData) -> Result<Found, StoreError> {
+        let mut totals = None;
+        let check = match existing {
+            ExistingData::Ignore => None,
+            ExistingData::Check => Some(Check::all()),
+            ExistingData::Complete => Some(Check::all()),
+            ExistingData::TrustResume => match self.load(&store.metainfo()) {
+                Some(resume) => {
+                    totals = Some(resume.totals());
+                    Some(Check::pieces(store.restore(&resume)?.to_check))
+                }
+                None => Some(Check::all()),
+            },
+        };
+        let metainfo = store.metainfo();
+        let files = metainfo.info();
+        store.skip(
+            self.skipped
+                .iter()
+                .filter_map(|&file| files.file_at(u32::try_from(file).ok()?))
+                .map(File::index),
+        )?;
+        let mut errors = match check {
+            Some(check) => self.check(store, &check).errors,
+            None => Vec::new(),
+        };
+        errors.extend(store.create_empty_files().err());
+        Ok(Found { totals, errors })
+    }
+
+    fn again(&self, store: &Store, check: &Check) -> Result<Found, StoreError> {
+        Ok(Found {
+            totals: None,
+            errors: self.check(store, check).errors,
+        })
+    }
+
+    fn check(&self, store: &Store, check: &Check) -> Checked {
+        store.check(check, |progress| {
+            self.entry.stats.send_modify(|stats| {
+                stats.checked_pieces = progress.checked;
+                stats.pieces_to_check = progress.total;
+            });
+            match self.shared.stop.is_cancelled() || self.cancel.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    }
+
+    /// Resume data that cannot be used is no reason to stop: everything is checked instead.
+    fn load(&self, metainfo: &Metainfo) -> Option<Resume> {
+        let path = self.resume_file.as_ref()?;
+        match Resume::load(path, metainfo) {
+            Ok(resume) => resume,
+            Err(error @ (LoadError::Store(_) | LoadError::Resume { .. })) => {
+                tracing::warn!(%error, "the resume data cannot be used");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the resume data cannot be used");
+                None
+            }
+        }
+    }
+}

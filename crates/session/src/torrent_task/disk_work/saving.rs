@@ -1,0 +1,126 @@
+//! Resume data: saved now and then while it changes, and at every end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rarest_piece_store::{StoreError, Totals};
+use tokio::sync::oneshot;
+
+use super::{DiskMail, Driver};
+use crate::registry::Entry;
+use crate::torrent_task::{Stage, Store};
+
+/// Whether the saved resume data is up to date.
+#[derive(Debug, Default)]
+pub(super) struct Saving {
+    due: Option<Instant>,
+    under_way: bool,
+    /// Whoever waits for a save that begins after now.
+    next_waiters: Vec<oneshot::Sender<()>>,
+    /// Whoever waits for the save that is under way.
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Saving {
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.under_way)
+    }
+}
+
+impl Driver {
+    /// Where the resume data of this torrent is kept, when it is.
+    pub(super) fn resume_file(&self) -> Option<PathBuf> {
+        let folder = self.shared.config.state_dir.as_ref()?;
+        Some(folder.join(format!("{}.resume", self.entry.id)))
+    }
+
+    /// Saves once the jobs that are under way are done, and tells when it is.
+    pub(in crate::torrent_task) fn save_then(&mut self, done: oneshot::Sender<()>) {
+        self.disk.saving.next_waiters.push(done);
+        self.save_if_awaited();
+    }
+
+    pub(super) fn save_if_awaited(&mut self) {
+        if self.disk.jobs == 0 && !self.disk.saving.next_waiters.is_empty() {
+            self.save();
+        }
+    }
+
+    /// Something changed that is to be saved in due time.
+    pub(in crate::torrent_task) fn outdate_resume_data(&mut self, now: Instant) {
+        if self.shared.config.state_dir.is_some() {
+            let interval = self.shared.config.resume_interval;
+            self.disk.saving.due.get_or_insert(now + interval);
+        }
+    }
+
+    /// Saves soon, whatever the interval.
+    pub(in crate::torrent_task) fn save_soon(&mut self, now: Instant) {
+        self.outdate_resume_data(now);
+        self.disk.saving.due = self.disk.saving.due.map(|_| now);
+    }
+
+    pub(super) fn save(&mut self) {
+        let saving = &mut self.disk.saving;
+        saving.due = None;
+        let waiters = std::mem::take(&mut saving.next_waiters);
+        let (Some(path), Stage::Active(_)) = (self.resume_file(), &self.stage) else {
+            // Nothing to save, or nothing that is known yet.
+            tell(waiters);
+            return;
+        };
+        self.disk.saving.waiters = waiters;
+        self.disk.saving.under_way = true;
+        let totals = self.totals();
+        self.run_job(
+            |shared| &shared.disk,
+            move |store| DiskMail::Saved(save(store, totals, &path)),
+        );
+    }
+
+    pub(super) fn handle_saved(&mut self, now: Instant, result: Result<(), StoreError>) {
+        let saving = &mut self.disk.saving;
+        saving.under_way = false;
+        tell(std::mem::take(&mut saving.waiters));
+        if let Err(error) = result {
+            // What was saved before is still there, and right about what it says.
+            tracing::warn!(%error, "resume data cannot be saved");
+            self.outdate_resume_data(now);
+        }
+    }
+
+    /// The last save, when the session ends.
+    pub(in crate::torrent_task) async fn save_resume_data(&self) {
+        let (Some(path), Stage::Active(_)) = (self.resume_file(), &self.stage) else {
+            return;
+        };
+        let store = Arc::clone(&self.disk.store);
+        let totals = self.totals();
+        let saving = self.shared.disk.call(move || save(&store, totals, &path));
+        if let Some(Err(error)) = saving.await {
+            tracing::warn!(%error, "resume data cannot be saved");
+        }
+    }
+
+    /// Bytes moved in this run and those before.
+    pub(in crate::torrent_task) fn totals(&self) -> Totals {
+        let Entry { totals, .. } = &*self.entry;
+        Totals {
+            downloaded: self.disk.earlier.downloaded + totals.downloaded.load(Ordering::Relaxed),
+            uploaded: self.disk.earlier.uploaded + totals.uploaded.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Whoever waited may have gone.
+fn tell(waiters: Vec<oneshot::Sender<()>>) {
+    for waiter in waiters {
+        let _ = waiter.send(());
+    }
+}
+
+fn save(store: &Store, totals: Totals, path: &std::path::Path) -> Result<(), StoreError> {
+    store.resume(totals)?.save(path, &store.metainfo())
+}

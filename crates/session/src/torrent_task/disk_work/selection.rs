@@ -1,0 +1,99 @@
+//! Which files are wanted, and how much.
+
+use std::time::Instant;
+
+use rarest_metainfo::{File, FileIndex, PieceIndex};
+use rarest_piece_store::StoreError;
+use rarest_swarm::Priority;
+use tokio::sync::oneshot;
+
+use super::{DiskMail, Driver, Stage};
+use crate::session::now;
+use crate::{CommandError, FilePriority};
+
+impl Driver {
+    /// Changes how much files are wanted. Their bytes are moved first, where that is needed.
+    pub(in crate::torrent_task) fn select_files(
+        &mut self,
+        changes: &[(usize, FilePriority)],
+        done: oneshot::Sender<Result<(), CommandError>>,
+    ) {
+        let info = self.entry.metainfo.info();
+        let count = info.file_count() as usize;
+        if let Some(&(index, _)) = changes.iter().find(|&&(index, _)| index >= count) {
+            let _ = done.send(Err(CommandError::NoSuchFile { index, count }));
+            return;
+        }
+        let mut priorities = match &self.disk.priorities {
+            Some(priorities) => priorities.clone(),
+            None => vec![FilePriority::Normal; count].into(),
+        };
+        for &(index, priority) in changes {
+            priorities[index] = priority;
+        }
+        let files: Vec<FileIndex> = info.files().map(File::index).collect();
+        let (wanted, skipped): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .zip(&priorities)
+            .partition(|&(_, &priority)| priority != FilePriority::Skip);
+        let index = |(file, _): (FileIndex, &FilePriority)| file;
+        let wanted: Vec<_> = wanted.into_iter().map(index).collect();
+        let skipped: Vec<_> = skipped.into_iter().map(index).collect();
+        self.run_job(
+            |shared| &shared.disk,
+            move |store| {
+                let result = store
+                    .want(wanted.into_iter().filter(|&file| !store.is_wanted(file)))
+                    .and_then(|()| {
+                        store.skip(skipped.into_iter().filter(|&file| store.is_wanted(file)))
+                    })
+                    .and_then(|()| store.create_empty_files());
+                DiskMail::Selected {
+                    priorities,
+                    result,
+                    done,
+                }
+            },
+        );
+    }
+
+    pub(super) fn handle_selected(
+        &mut self,
+        now: Instant,
+        priorities: Box<[FilePriority]>,
+        result: Result<(), StoreError>,
+        done: oneshot::Sender<Result<(), CommandError>>,
+    ) {
+        if let Err(error) = result {
+            let _ = done.send(Err(CommandError::Storage(error)));
+            return;
+        }
+        self.disk.priorities = Some(priorities);
+        self.prioritise();
+        self.observe_finish();
+        self.outdate_resume_data(now);
+        let _ = done.send(Ok(()));
+    }
+
+    /// Tells the machine how much each piece is wanted: as much as the file that is wanted most of those in it.
+    pub(in crate::torrent_task) fn prioritise(&mut self) {
+        let (Some(priorities), Stage::Active(torrent)) = (&self.disk.priorities, &mut self.stage)
+        else {
+            return;
+        };
+        let info = self.entry.metainfo.info();
+        let mut of_pieces = vec![Priority::Off; info.geometry().piece_count() as usize];
+        for (file, &priority) in info.files().zip(priorities) {
+            if file.is_padding() {
+                continue;
+            }
+            for piece in info.pieces_of(file.index()) {
+                let of_piece = &mut of_pieces[piece.as_usize()];
+                *of_piece = (*of_piece).max(priority.of_pieces());
+            }
+        }
+        let changes: Vec<(PieceIndex, Priority)> =
+            info.geometry().pieces().zip(of_pieces).collect();
+        torrent.set_piece_priorities(now(), &changes);
+    }
+}

@@ -1,0 +1,9 @@
+//! Sessions over real sockets on the loopback interface.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected fails"
+)]
+
+mod download;
+mod trackers;
+mod world;

@@ -1,0 +1,112 @@
+//! Sessions and trackers: peers are found, and every tracker hears what it should.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use rarest_session::tracker::server::{Server, ServerConfig};
+use rarest_session::{Builder, Session, TorrentEvent};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::world::{PATIENCE, Sample, until, within};
+
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+fn announcing(folder: &Path) -> Builder {
+    Session::builder()
+        .download_dir(folder)
+        .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
+}
+
+async fn sessions_meet_at(server: &Server) {
+    let urls: Vec<String> = server.announce_urls().map(|url| url.to_string()).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let sample = Sample::tracked("met", 300_000, &urls);
+    let swarm = sample.metainfo.info_hashes().swarms().next().unwrap();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+
+    sample.write_to(here.path());
+    let seed = announcing(here.path()).build().await.unwrap();
+    let mut events = seed.events();
+    let seeding = seed.add(sample.metainfo.clone()).start().await.unwrap();
+    until(&mut events, |event| {
+        matches!(event, TorrentEvent::Announced { .. }).then_some(())
+    })
+    .await;
+    assert_eq!(server.counts(swarm).seeders, Some(1));
+
+    let leech = announcing(there.path()).build().await.unwrap();
+    let mut events = leech.events();
+    let torrent = leech.add(sample.metainfo.clone()).start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    sample.assert_in(there.path());
+    let mut announced = 0;
+    until(&mut events, |event| {
+        // `started`, and `completed`.
+        announced += u32::from(matches!(event, TorrentEvent::Announced { .. }));
+        (announced == 2).then_some(())
+    })
+    .await;
+    assert_eq!(server.counts(swarm).seeders, Some(2));
+    assert_eq!(server.counts(swarm).downloads, Some(1));
+
+    let scrapes = within(seeding.scrape()).await;
+    let reply = scrapes[0].reply.as_ref().unwrap();
+    assert_eq!(reply.swarms[&swarm].seeders, Some(2));
+
+    within(leech.shutdown(PATIENCE)).await.unwrap();
+    within(seed.shutdown(PATIENCE)).await.unwrap();
+    // `stopped` was said, and waited for.
+    assert_eq!(server.counts(swarm).seeders, Some(0));
+}
+
+#[tokio::test]
+async fn sessions_meet_at_an_http_tracker() {
+    let http = vec![ANYWHERE];
+    let config = ServerConfig {
+        http,
+        ..ServerConfig::default()
+    };
+    sessions_meet_at(&Server::start(&config).unwrap()).await;
+}
+
+#[tokio::test]
+async fn sessions_meet_at_a_udp_tracker() {
+    let udp = vec![ANYWHERE];
+    let config = ServerConfig {
+        udp,
+        ..ServerConfig::default()
+    };
+    sessions_meet_at(&Server::start(&config).unwrap()).await;
+}
+
+#[tokio::test]
+async fn garbage_from_a_tracker_is_told_and_survived() {
+    let listener = TcpListener::bind(ANYWHERE).await.unwrap();
+    let url = format!("http://{}/announce", listener.local_addr().unwrap());
+    let tracker = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // Whatever was asked; and whether the answer is read is not our concern.
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nd8:peers\xff";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    let sample = Sample::tracked("garbage", 100_000, &[&url]);
+    let folder = tempfile::tempdir().unwrap();
+    let session = announcing(folder.path()).build().await.unwrap();
+    let mut events = session.events();
+    let torrent = session.add(sample.metainfo).start().await.unwrap();
+    let reason = until(&mut events, |event| match event {
+        TorrentEvent::AnnounceFailed { reason, .. } => Some(reason),
+        _ => None,
+    })
+    .await;
+    assert!(reason.contains("makes no sense"), "{reason}");
+    assert!(torrent.add_trackers(["gopher://host/"]).await.is_err());
+    torrent.add_trackers(["udp://127.0.0.1:9"]).await.unwrap();
+    assert_eq!(torrent.trackers().await.len(), 2);
+    within(session.shutdown(PATIENCE)).await.unwrap();
+    tracker.abort();
+}
