@@ -7,7 +7,7 @@ use core::fmt;
 /// Takes encoded bytes in order.
 ///
 /// Implemented for `Vec<u8>`; for a type of another crate wrap a closure in [`FnSink`], for a
-/// [`std::io::Write`] use `IoSink` (feature `std`).
+/// `std::io::Write` use `IoSink` (feature `std`).
 pub trait Sink {
     /// Why bytes could not be taken.
     type Error;
