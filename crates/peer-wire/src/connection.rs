@@ -380,10 +380,7 @@ impl Connection {
 
     /// The next thing that the peer did. Drain it until `None` after each call.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front().or_else(|| {
-            let bytes = self.out.output.take_unreported_payload();
-            (bytes > 0).then_some(Event::Uploaded { bytes })
-        })
+        self.out.next_event()
     }
 
     /// What is to be written to the socket. Advance it by what was written.

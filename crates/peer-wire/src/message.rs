@@ -115,6 +115,7 @@ impl HashRange {
         (2..=MAX_HASHES).contains(&self.length)
             && self.length.is_power_of_two()
             && self.index.is_multiple_of(self.length)
+            && self.index.checked_add(self.length).is_some()
             && self.base_layer < MAX_PROOF_LAYERS
             && self.proof_layers < MAX_PROOF_LAYERS
     }

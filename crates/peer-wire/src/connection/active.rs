@@ -1,23 +1,27 @@
 //! A connection after both handshakes: choke and interest, requests, pieces.
 
+mod downloading;
+mod extended;
+mod uploading;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use rarest_metainfo::{Bitfield, Block, BlockRequest, Geometry, PieceIndex};
+use rarest_metainfo::{Bitfield, Geometry, PieceIndex};
 
 use super::hash_requests::HashRequests;
 use super::outward::Outward;
 use super::remote_pieces::{FirstWord, RemotePieces, known_piece};
-use super::requests::{Answer, Cancelled, Requests};
+use super::requests::Requests;
 use super::uploads::Uploads;
-use super::{Command, Config, Dialect, Event, LocalTorrent, ProtocolViolation, Role};
-use crate::extension::{Extension, ExtensionHandshake, donthave};
+use super::{Command, Config, Dialect, Event, LocalTorrent, ProtocolViolation};
+use crate::Codec;
+use crate::extension::{Extension, donthave};
 use crate::handshake::{Handshake, Reserved};
-use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTIONS};
+use crate::limits::MAX_SUGGESTIONS;
 use crate::message::{HashRange, Message};
-use crate::{Codec, limits};
 
 #[derive(Debug)]
 pub(super) struct Active {
@@ -237,201 +241,12 @@ impl Active {
         Ok(())
     }
 
-    fn handle_block(
-        &mut self,
-        now: Instant,
-        piece: u32,
-        offset: u32,
-        data: Bytes,
-        out: &mut Outward,
-    ) -> Result<(), ProtocolViolation> {
-        let length = data.len();
-        let unrequested = ProtocolViolation::UnrequestedBlock {
-            piece,
-            offset,
-            length,
-        };
-        let Ok(block_length) = u32::try_from(length) else {
-            return Err(unrequested);
-        };
-        let key = BlockRequest {
-            piece,
-            offset,
-            length: block_length,
-        };
-        match self.requests.answer_with_block(now, key) {
-            Answer::Expected(block) => {
-                out.received.blocks += u64::from(block_length);
-                out.event(Event::Block { block, data });
-                Ok(())
-            }
-            Answer::Late => {
-                out.received.late_blocks += u64::from(block_length);
-                Ok(())
-            }
-            Answer::Unrequested => Err(unrequested),
-        }
-    }
-
-    fn handle_reject(
-        &mut self,
-        request: BlockRequest,
-        out: &mut Outward,
-    ) -> Result<(), ProtocolViolation> {
-        match self.requests.answer_with_reject(request) {
-            Answer::Expected(block) => out.event(Event::Returned(block)),
-            Answer::Late => {}
-            Answer::Unrequested => {
-                let piece = request.piece;
-                return Err(ProtocolViolation::UnrequestedReject { piece });
-            }
-        }
-        Ok(())
-    }
-
-    fn handle_choke(&mut self, now: Instant, out: &mut Outward) {
-        if std::mem::replace(&mut self.peer_chokes, true) {
-            return;
-        }
-        out.event(Event::Choked);
-        let allowed = &self.allowed_fast;
-        self.requests.choke(
-            now,
-            |block| allowed.contains(&block.piece().get()),
-            |block| out.event(Event::Returned(block)),
-        );
-    }
-
-    fn handle_unchoke(&mut self, out: &mut Outward) {
-        if !std::mem::replace(&mut self.peer_chokes, false) {
-            return;
-        }
-        self.requests
-            .unchoke(|block| out.event(Event::Returned(block)));
-        out.event(Event::Unchoked);
-    }
-
-    /// Queues what we are willing to serve, and refuses the rest.
-    fn handle_request(&mut self, now: Instant, request: BlockRequest, out: &mut Outward) {
-        let block = self.servable(request);
-        let is_accepted = block.is_some_and(|block| {
-            (!self.we_choke || self.uploads.use_allowed_fast(block.piece()))
-                && self.uploads.push(block)
-        });
-        if !is_accepted {
-            self.refuse(now, request, out);
-        }
-    }
-
-    /// The block of a request for something that exists and that we told we have.
-    fn servable(&self, request: BlockRequest) -> Option<Block> {
-        let block = self.geometry.as_ref()?.block(request).ok()?;
-        let is_told = self.told.as_ref()?.contains(block.piece());
-        (is_told && block.length() <= limits::MAX_BLOCK_LENGTH).then_some(block)
-    }
-
-    /// BEP 6: "when a request is not answered with a piece, a reject is sent". BEP 3 knows no such message.
-    fn refuse(&self, now: Instant, request: BlockRequest, out: &mut Outward) {
-        if self.dialect == Dialect::Fast {
-            out.send(now, &Message::RejectRequest(request));
-        }
-    }
-
-    fn handle_cancel(&mut self, now: Instant, request: BlockRequest, out: &mut Outward) {
-        let block = self.servable(request);
-        if block.is_some_and(|block| self.uploads.cancel(block)) {
-            self.refuse(now, request, out);
-        }
-    }
-
-    fn handle_suggestion(
-        &mut self,
-        piece: u32,
-        out: &mut Outward,
-    ) -> Result<(), ProtocolViolation> {
-        let Some(geometry) = &self.geometry else {
-            return Ok(());
-        };
-        let piece = known_piece(piece, geometry)?;
-        if self.suggestions_left > 0 {
-            self.suggestions_left -= 1;
-            out.event(Event::Suggested(piece));
-        }
-        Ok(())
-    }
-
-    fn handle_allowed_fast(
-        &mut self,
-        piece: u32,
-        out: &mut Outward,
-    ) -> Result<(), ProtocolViolation> {
-        let index = match &self.geometry {
-            Some(geometry) => Some(known_piece(piece, geometry)?),
-            None => None,
-        };
-        if self.allowed_fast.len() < MAX_ALLOWED_FAST && !self.allowed_fast.contains(&piece) {
-            self.allowed_fast.push(piece);
-            out.events.extend(index.map(Event::AllowedFast));
-        }
-        Ok(())
-    }
-
     fn end_hash_request(&mut self, range: &HashRange) -> Result<(), ProtocolViolation> {
         if self.hash_requests.finish_ours(range) {
             Ok(())
         } else {
             Err(ProtocolViolation::UnrequestedHashes)
         }
-    }
-
-    fn handle_extended(
-        &mut self,
-        now: Instant,
-        id: u8,
-        payload: Bytes,
-        out: &mut Outward,
-    ) -> Result<(), ProtocolViolation> {
-        if !self.speaks_extensions() {
-            return Err(ProtocolViolation::ExtensionProtocolNotNegotiated);
-        }
-        if id == 0 {
-            let handshake = ExtensionHandshake::decode(&payload)?;
-            for (extension, remote_id) in Extension::ALL.into_iter().zip(&mut self.remote_ids) {
-                *remote_id = handshake.id(extension).unwrap_or(*remote_id);
-            }
-            if let Some(limit) = handshake.request_queue {
-                self.requests.set_peer_limit(limit);
-            }
-            out.event(Event::ExtensionHandshake(Box::new(handshake)));
-            return Ok(());
-        }
-        match self.config.extensions.by_local_id(id) {
-            Some(Extension::DontHave) => {
-                let piece = donthave::decode(&payload)?;
-                self.handle_dont_have(now, piece, out)?;
-            }
-            Some(extension) => out.event(Event::Extended { extension, payload }),
-            // A number that we gave to nothing.
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn handle_dont_have(
-        &mut self,
-        now: Instant,
-        piece: u32,
-        out: &mut Outward,
-    ) -> Result<(), ProtocolViolation> {
-        let lost = self.remote_pieces.remove(piece, self.geometry.as_deref())?;
-        if let Some(piece) = lost {
-            out.event(Event::DontHave(piece));
-            // While it had all, it may not have heard of every piece of ours.
-            if self.told.as_ref().is_some_and(|told| told.contains(piece)) {
-                out.send(now, &Message::Have { piece: piece.get() });
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn handle_command(&mut self, now: Instant, command: Command, out: &mut Outward) {
@@ -487,45 +302,6 @@ impl Active {
         }
     }
 
-    /// Sends the requests that the peer has room for.
-    pub(super) fn send_requests(&mut self, now: Instant, out: &mut Outward) {
-        while let Some(block) = self.requests.next_to_send(now) {
-            out.send(now, &Message::Request(block.into()));
-        }
-    }
-
-    /// Queues a request that the peer can answer; returns any other at once.
-    fn request(&mut self, block: Block, out: &mut Outward) {
-        let is_served = !self.peer_chokes || self.allowed_fast.contains(&block.piece().get());
-        let can_be_answered = is_served && self.remote_pieces.has(block.piece());
-        if !(can_be_answered && self.requests.push(block)) {
-            out.event(Event::Returned(block));
-        }
-    }
-
-    fn cancel(&mut self, now: Instant, block: Block, out: &mut Outward) {
-        let cancelled = self.requests.cancel(block);
-        if matches!(cancelled, Cancelled::AnswerFollows | Cancelled::GivenUp) {
-            out.send(now, &Message::Cancel(block.into()));
-        }
-        if matches!(cancelled, Cancelled::BeforeSending | Cancelled::GivenUp) {
-            out.event(Event::Returned(block));
-        }
-    }
-
-    /// BEP 6: the choke goes out first, then a reject for each request that it ends.
-    fn choke(&mut self, now: Instant, out: &mut Outward) {
-        if std::mem::replace(&mut self.we_choke, true) {
-            return;
-        }
-        out.send(now, &Message::Choke);
-        let mut ended = Vec::new();
-        self.uploads.choke(|block| ended.push(block));
-        for block in ended {
-            self.refuse(now, block.into(), out);
-        }
-    }
-
     /// A peer that has every piece never requests one, so it is not told.
     fn tell_have(&mut self, now: Instant, piece: PieceIndex, out: &mut Outward) {
         let is_news = self.told.as_mut().is_some_and(|told| told.insert(piece));
@@ -545,81 +321,6 @@ impl Active {
         }
         let payload = Bytes::copy_from_slice(&donthave::encode(piece.get()));
         self.send_extended(now, Extension::DontHave, &payload, out);
-    }
-
-    fn allow_fast(&mut self, now: Instant, piece: PieceIndex, out: &mut Outward) {
-        if self.dialect == Dialect::Base {
-            return;
-        }
-        let Some(geometry) = &self.geometry else {
-            return;
-        };
-        if self.uploads.allow_fast(piece, geometry.block_count(piece)) {
-            out.send(now, &Message::AllowedFast { piece: piece.get() });
-        }
-    }
-
-    fn tell_upload_only(&self, now: Instant, out: &mut Outward) {
-        if self.speaks_extensions() {
-            let handshake = ExtensionHandshake {
-                upload_only: Some(true),
-                ..ExtensionHandshake::default()
-            };
-            self.send_extension_handshake(now, &handshake, out);
-        }
-    }
-
-    /// Sends a message of an extension under the number that the peer chose, if it chose one.
-    fn send_extended(
-        &self,
-        now: Instant,
-        extension: Extension,
-        payload: &Bytes,
-        out: &mut Outward,
-    ) {
-        let known = Extension::ALL.into_iter().zip(self.remote_ids);
-        let ids = known.filter(|&(each, id)| each == extension && id != 0);
-        for (_, id) in ids {
-            let payload = payload.clone();
-            out.send(now, &Message::Extended { id, payload });
-        }
-    }
-
-    fn speaks_extensions(&self) -> bool {
-        self.remote.reserved.has(Reserved::EXTENSION_PROTOCOL)
-    }
-
-    fn extension_handshake(
-        &self,
-        remote_ip: IpAddr,
-        metadata_size: Option<u32>,
-        role: Role,
-    ) -> ExtensionHandshake {
-        ExtensionHandshake {
-            ids: self
-                .config
-                .extensions
-                .iter()
-                .map(|extension| (extension.name().to_owned(), extension.local_id()))
-                .collect(),
-            client: self.config.client.clone(),
-            listen_port: self.config.listen_port,
-            request_queue: u32::try_from(self.uploads.limit()).ok(),
-            your_ip: Some(remote_ip),
-            metadata_size,
-            upload_only: (role == Role::UploadOnly).then_some(true),
-            ..ExtensionHandshake::default()
-        }
-    }
-
-    fn send_extension_handshake(
-        &self,
-        now: Instant,
-        handshake: &ExtensionHandshake,
-        out: &mut Outward,
-    ) {
-        let payload = handshake.encode().into();
-        out.send(now, &Message::Extended { id: 0, payload });
     }
 
     /// The metadata of a magnet link is known: judges what the peer has said until now.
@@ -645,30 +346,6 @@ impl Active {
             self.tell_have(now, piece, out);
         }
         Ok(())
-    }
-
-    pub(super) fn send_block(
-        &mut self,
-        now: Instant,
-        block: Block,
-        data: Bytes,
-        out: &mut Outward,
-    ) {
-        if !self.uploads.finish(block) {
-            return;
-        }
-        if data.len() == block.length() as usize {
-            out.send_block(now, block, data);
-        } else {
-            debug_assert!(false, "{} bytes are not {block:?}", data.len());
-            self.refuse(now, block.into(), out);
-        }
-    }
-
-    pub(super) fn reject(&mut self, now: Instant, block: Block, out: &mut Outward) {
-        if self.uploads.finish(block) {
-            self.refuse(now, block.into(), out);
-        }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outward) {

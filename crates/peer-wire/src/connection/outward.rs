@@ -9,6 +9,10 @@ use rarest_metainfo::Block;
 use super::{Event, Output};
 use crate::Message;
 
+/// Room for events that is kept when all are drained. A read of thousands of `have` messages must not leave its mark on
+/// every connection of a seeder.
+const MAX_KEPT_EVENTS: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Outward {
     pub(super) events: VecDeque<Event>,
@@ -38,6 +42,17 @@ impl Outward {
 
     pub(super) fn event(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if self.events.capacity() > MAX_KEPT_EVENTS {
+            self.events = VecDeque::new();
+        }
+        let bytes = self.output.take_unreported_payload();
+        (bytes > 0).then_some(Event::Uploaded { bytes })
     }
 
     pub(super) fn send(&mut self, now: Instant, message: &Message) {

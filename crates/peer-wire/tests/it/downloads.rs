@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rarest_metainfo::{Block, BlockRequest};
+use rarest_metainfo::{BLOCK_LENGTH, Block, BlockRequest};
 use rarest_peer_wire::connection::{CloseReason, Command, ProtocolViolation};
 use rarest_peer_wire::limits::DEFAULT_REQUEST_QUEUE;
 use rarest_peer_wire::{Message, Reserved};
@@ -274,4 +274,18 @@ fn a_peer_that_lost_a_piece_is_not_asked_for_it() {
     pair.left_does(Command::Request(block(3, 0)));
     let told = pair.left.told();
     assert_eq!(told[2..], ["unchoked", "donthave 3", "returned 3+0"]);
+}
+
+#[test]
+fn no_request_is_longer_than_16_kib() {
+    let mut peer = seeder(Reserved::NONE);
+    let longer = BlockRequest {
+        piece: 0,
+        offset: 0,
+        length: BLOCK_LENGTH + 1,
+    };
+    let longer = geometry().block(longer).unwrap();
+    peer.does(Command::Request(longer));
+    assert_eq!(peer.heard(), []);
+    assert_eq!(peer.end.told(), ["returned 0+0"]);
 }

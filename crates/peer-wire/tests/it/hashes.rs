@@ -81,6 +81,7 @@ fn ranges_that_cannot_be_asked_for_are_rejected_at_once() {
         range(0, 3),
         range(3, 2),
         range(0, 1 << 31),
+        range(u32::MAX - 1, 2),
         odd_layer,
         odd_proof,
     ];

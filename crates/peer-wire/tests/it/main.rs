@@ -17,5 +17,6 @@ mod output;
 mod pair;
 mod pieces;
 mod properties;
+mod strangers;
 mod time;
 mod uploads;

@@ -6,13 +6,14 @@ use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rarest_metainfo::BlockRequest;
+use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_peer_wire::extension::holepunch::{Holepunch, HolepunchErrorCode, HolepunchKind};
 use rarest_peer_wire::extension::metadata::MetadataMessage;
 use rarest_peer_wire::extension::pex::{Pex, PexFlags, PexPeer};
-use rarest_peer_wire::extension::{ExtensionHandshake, donthave};
 use rarest_peer_wire::{Codec, HashRange, Message, Reserved};
 
 use crate::pair::{Scripted, all};
+use crate::strangers;
 
 fn bytes(lengths: std::ops::Range<usize>) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), lengths).prop_map(Bytes::from)
@@ -239,11 +240,9 @@ proptest! {
     }
 
     #[test]
-    fn payloads_of_strangers_do_no_harm(payload in bytes(0..200)) {
-        let _ = ExtensionHandshake::decode(&payload);
-        let _ = MetadataMessage::decode(&payload);
-        let _ = Pex::decode(&payload);
-        let _ = Holepunch::decode(&payload);
-        let _ = donthave::decode(&payload);
+    fn strangers_do_no_harm(script in vec(any::<u8>(), 0..600)) {
+        strangers::streams_do_no_harm(&script);
+        strangers::payloads_do_no_harm(&script);
+        strangers::connections_do_no_harm(&script);
     }
 }
