@@ -2,39 +2,23 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rarest_metainfo::{
     BuildError, Builder, FileKind, MAX_DEFAULT_PIECE_LENGTH, Metainfo, Progress, Version,
     verify_pieces,
 };
 
+use tempfile::TempDir;
+
 use crate::content::ramp;
 
 const ALL: [Version; 3] = [Version::V1, Version::V2, Version::Hybrid];
 
-/// A folder for one test, removed when dropped.
-struct TempFolder(PathBuf);
-
-impl TempFolder {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("rarest-metainfo-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, path: &str, data: &[u8]) {
-        let path = self.0.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, data).unwrap();
-    }
-}
-
-impl Drop for TempFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn write(folder: &TempDir, path: &str, data: &[u8]) {
+    let path = folder.path().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, data).unwrap();
 }
 
 fn silent(_: Progress) -> ControlFlow<()> {
@@ -119,19 +103,19 @@ fn a_folder_in_memory_becomes_a_torrent_of_each_version() {
 
 #[test]
 fn a_folder_on_disk_gives_the_same_torrent_as_its_content_in_memory() {
-    let folder = TempFolder::new("same");
+    let folder = tempfile::tempdir().unwrap();
     let files = [
         ("b", ramp(40_000)),
         ("a/x.txt", ramp(3)),
         ("empty", Vec::new()),
     ];
     for (path, data) in &files {
-        folder.write(path, data);
+        write(&folder, path, data);
     }
-    let name = folder.0.file_name().unwrap().to_str().unwrap();
+    let name = folder.path().file_name().unwrap().to_str().unwrap();
     for version in ALL {
         let builder = Builder::new(version).piece_length(16_384);
-        let on_disk = builder.build(&folder.0, silent).unwrap();
+        let on_disk = builder.build(folder.path(), silent).unwrap();
         let in_memory = builder.build_from_files(
             name,
             files.iter().map(|(path, data)| (*path, data.as_slice())),
@@ -142,10 +126,10 @@ fn a_folder_on_disk_gives_the_same_torrent_as_its_content_in_memory() {
 
 #[test]
 fn a_single_file_on_disk_lies_in_no_folder() {
-    let folder = TempFolder::new("single");
-    folder.write("a.bin", &ramp(20_000));
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "a.bin", &ramp(20_000));
     let torrent = Builder::new(Version::Hybrid)
-        .build(folder.0.join("a.bin"), silent)
+        .build(folder.path().join("a.bin"), silent)
         .unwrap();
     assert_eq!(torrent.info().file_at(0).unwrap().path(), "a.bin");
     assert_eq!(torrent.info().file_count(), 1);
@@ -153,15 +137,15 @@ fn a_single_file_on_disk_lies_in_no_folder() {
 
 #[test]
 fn progress_reaches_the_whole_and_can_cancel() {
-    let folder = TempFolder::new("progress");
-    folder.write("a.bin", &ramp(200_000));
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "a.bin", &ramp(200_000));
     let builder = Builder::new(Version::V1).piece_length(100);
     let mut seen = Vec::new();
     let note = |progress| {
         seen.push(progress);
         ControlFlow::Continue(())
     };
-    builder.build(&folder.0, note).unwrap();
+    builder.build(folder.path(), note).unwrap();
     assert!(seen.len() > 1);
     assert_eq!(
         seen.last(),
@@ -170,7 +154,7 @@ fn progress_reaches_the_whole_and_can_cancel() {
             total_bytes: 200_000
         })
     );
-    let cancelled = builder.build(&folder.0, |_| ControlFlow::Break(()));
+    let cancelled = builder.build(folder.path(), |_| ControlFlow::Break(()));
     assert!(matches!(cancelled, Err(BuildError::Cancelled)));
 }
 
@@ -309,15 +293,15 @@ fn a_file_that_is_not_there_is_an_error_with_its_path() {
 #[test]
 fn links_inside_the_folder_stay_links_and_others_give_their_content() {
     use std::os::unix::fs::symlink;
-    let folder = TempFolder::new("links");
-    let outside = TempFolder::new("outside");
-    outside.write("far", b"far away");
-    folder.write("shared/dir/real", b"real");
-    symlink("dir/real", folder.0.join("shared/link")).unwrap();
-    symlink(outside.0.join("far"), folder.0.join("shared/far")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    write(&outside, "far", b"far away");
+    write(&folder, "shared/dir/real", b"real");
+    symlink("dir/real", folder.path().join("shared/link")).unwrap();
+    symlink(outside.path().join("far"), folder.path().join("shared/far")).unwrap();
     for version in ALL {
         let torrent = Builder::new(version)
-            .build(folder.0.join("shared"), silent)
+            .build(folder.path().join("shared"), silent)
             .unwrap();
         let find = |name: &str| {
             torrent

@@ -206,11 +206,4 @@ proptest::proptest! {
         magnet.selected_files = vec![first..=first + 2, first + 4..=first + 4];
         proptest::prop_assert_eq!(magnet.to_string().parse::<Magnet>(), Ok(magnet));
     }
-
-    #[test]
-    fn no_text_makes_the_reader_panic(text in "(magnet:\\?)?(xt=urn:btih:[a-f0-9]{38,42}&)?([a-z.]{1,4}=[ -~é%]{0,30}&){0,5}") {
-        if let Ok(magnet) = text.parse::<Magnet>() {
-            proptest::prop_assert_eq!(magnet.to_string().parse::<Magnet>(), Ok(magnet));
-        }
-    }
 }

@@ -5,6 +5,8 @@
 )]
 #![expect(clippy::cast_possible_truncation, reason = "tests have small numbers")]
 
+mod agreement;
+mod any_input;
 #[cfg(feature = "create")]
 mod builder;
 mod content;
