@@ -376,7 +376,7 @@ impl Storage for FileStorage {
     fn want(&self, file: FileIndex) -> Result<(), StoreError> {
         let mut placing = self.placing_mut();
         match placing.place(file.get()) {
-            Place::Own => Ok(()),
+            Place::Own => self.adopt_parts(&mut placing, file.get()),
             Place::Parts => self.move_out_of_parts(&mut placing, file.get()),
         }
     }

@@ -82,7 +82,7 @@ pub trait Storage: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Says that a file is wanted again: its bytes go to their place.
+    /// Says that a file is wanted: bytes of it that were kept elsewhere, in this run or an earlier one, go to their place.
     ///
     /// # Errors
     /// [`StoreError`] when bytes that were kept elsewhere cannot be moved; they stay where they were.

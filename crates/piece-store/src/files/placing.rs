@@ -132,12 +132,11 @@ impl FileStorage {
                 let (head, tail) = rest.split_at_mut(as_usize(part.length));
                 rest = tail;
                 let opened = self.open_read(placing, Layout::PARTS)?;
-                let mut slices = [IoSliceMut::new(head)];
+                let mut slices = [IoSliceMut::new(&mut *head)];
                 let read = positioned::read_at(&opened, position + part.offset, &mut slices)
                     .map_err(|error| self.parts_error(placing, Operation::Read, error))?;
-                if read < part.length {
-                    return Err(missing());
-                }
+                // The last slot of the file may not be filled up to its end.
+                head[as_usize(read)..].fill(0);
             }
         }
         Ok(())
@@ -191,6 +190,24 @@ impl FileStorage {
         self.release_slots(placing, &held)
     }
 
+    /// Gives a file that does not exist what the parts file has of it: an earlier run did not want it, and was
+    /// killed before it could tell anybody.
+    pub(super) fn adopt_parts(&self, placing: &mut Placing, file: u32) -> Result<(), StoreError> {
+        let Some(pieces) = self.layout.pieces(file) else {
+            return Ok(());
+        };
+        let held = self.parts(placing)?.pieces(pieces);
+        if held.is_empty() || self.layout.file(file).kind != FileKind::Data {
+            return Ok(());
+        }
+        if self.exists(placing, file)? {
+            return self.release_slots(placing, &held);
+        }
+        self.open.close(self.key(file));
+        placing.set_place(file, Place::Parts);
+        self.move_out_of_parts(placing, file)
+    }
+
     fn fill_from_parts(
         &self,
         placing: &Placing,
@@ -217,12 +234,8 @@ impl FileStorage {
             let start = u64::from(part.piece) * u64::from(self.layout.piece_length) + part.offset;
             let offset = start - layout.offset;
             buffer.resize(as_usize(part.length), 0);
-            match self.read_parts(placing, file, offset, &mut [IoSliceMut::new(&mut buffer)]) {
-                Ok(()) => {}
-                // A slot that was never filled up to its end holds nothing of this file.
-                Err(error) if matches!(error.fault, Fault::Missing) => continue,
-                Err(error) => return Err(error),
-            }
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            self.read_parts(placing, file, offset, &mut slices)?;
             positioned::write_at(&opened, offset, &mut [IoSlice::new(&buffer)]).map_err(fail)?;
         }
         opened.sync_all().map_err(fail)?;
@@ -238,11 +251,12 @@ impl FileStorage {
 
     /// Gives up the slots of those pieces that no file needs any more, and the parts file with the last of them.
     fn release_slots(&self, placing: &Placing, pieces: &[u32]) -> Result<(), StoreError> {
-        let unneeded: Vec<u32> = pieces
-            .iter()
-            .copied()
-            .filter(|&piece| !self.is_piece_in_parts(placing, piece))
-            .collect();
+        let mut unneeded = Vec::new();
+        for &piece in pieces {
+            if !self.is_piece_in_parts(placing, piece)? {
+                unneeded.push(piece);
+            }
+        }
         if unneeded.is_empty() {
             return Ok(());
         }
@@ -265,10 +279,23 @@ impl FileStorage {
         Ok(())
     }
 
-    fn is_piece_in_parts(&self, placing: &Placing, piece: u32) -> bool {
-        self.layout
-            .files_of_piece(piece)
-            .any(|file| placing.place(file) == Place::Parts)
+    /// Whether a file has bytes of a piece in the parts file, or may have: one that does not exist could have been
+    /// unwanted in an earlier run.
+    fn is_piece_in_parts(&self, placing: &Placing, piece: u32) -> Result<bool, StoreError> {
+        for file in self.layout.files_of_piece(piece) {
+            let is_data = self.layout.file(file).kind == FileKind::Data;
+            if is_data && (placing.place(file) == Place::Parts || !self.exists(placing, file)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn exists(&self, placing: &Placing, file: u32) -> Result<bool, StoreError> {
+        let entry = placing.folder.entry(self.layout.path(file));
+        entry
+            .map(|entry| entry.is_some())
+            .map_err(|error| self.error(placing, Operation::Inspect, file, error))
     }
 }
 

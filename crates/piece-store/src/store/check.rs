@@ -177,6 +177,7 @@ impl<S: Storage> PieceStore<S> {
         let zeros = ZeroPieces::default();
         // A file that was deleted or replaced can still be read where it is open.
         self.storage.close();
+        checked.errors.extend(self.want_wanted_files().err());
         // One more thread than hash, if only one may read: it reads while all cores hash.
         let threads = check.threads.get() + usize::from(check.readers.get() < check.threads.get());
         thread::scope(|scope| {
@@ -194,6 +195,8 @@ impl<S: Storage> PieceStore<S> {
                 }
             }
         });
+        // What was missed at first may have been found after all.
+        checked.lost.retain(|&piece| !self.is_verified(piece));
         if checked.progress.checked < checked.progress.total {
             checked.end = CheckEnd::Cancelled;
         }

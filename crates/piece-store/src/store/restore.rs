@@ -1,6 +1,6 @@
 //! What is kept for the next run, and what of it can be believed then.
 
-use rarest_metainfo::{Bitfield, File, FileIndex, PieceIndex};
+use rarest_metainfo::{Bitfield, Block, File, FileIndex, PieceIndex};
 
 use super::PieceStore;
 use crate::{Presence, Resume, Stamp, Storage, StoreError, Totals};
@@ -17,8 +17,8 @@ pub struct Restored {
 impl<S: Storage> PieceStore<S> {
     /// Syncs what was written, and describes the torrent for the next run. To be [saved](Resume::save) at once.
     ///
-    /// Whatever is verified after this call changes the time of its files, so that a kill before the next call leads
-    /// to a check of these files and not to wrong belief.
+    /// Whatever is written after this call changes the time of its files, so that a kill before the next call leads
+    /// to a check of these files and not to wrong belief. What a [`check`](Self::check) finds changes no file: save after it.
     ///
     /// # Errors
     /// [`StoreError`]; keep the resume data of before.
@@ -79,6 +79,7 @@ impl<S: Storage> PieceStore<S> {
         );
         let files = info.files().map(File::index);
         self.skip(files.filter(|file| !resume.wanted[file.as_usize()]))?;
+        self.want_wanted_files()?;
 
         let mut is_changed = vec![false; resume.stamps.len()];
         let has_bytes = |file: &File<'_>| !file.is_padding() && file.length() > 0;
@@ -91,17 +92,28 @@ impl<S: Storage> PieceStore<S> {
                 self.remember(index, stamp);
             }
         }
-        let to_check = self.believe(&resume.verified, &resume.stamps, &is_changed);
+        let mut to_check = self.believe(&resume.verified, &resume.stamps, &is_changed);
+        self.restore_spilled(&resume.spilled, &mut to_check);
+        Ok(Restored { to_check })
+    }
+
+    /// Takes over the blocks that were spilled. A piece all of whose blocks were could have been completed since without
+    /// a write that changed its files: it is to be checked.
+    fn restore_spilled(&self, blocks: &[Block], to_check: &mut Vec<PieceIndex>) {
         let mut spilled = self.spilled();
-        for block in &resume.spilled {
+        for block in blocks {
             if !self.verified.contains(block.piece()) {
-                spilled
-                    .entry(block.piece())
-                    .or_default()
-                    .insert(block.index_in_piece());
+                let of_piece = spilled.entry(block.piece()).or_default();
+                of_piece.insert(block.index_in_piece());
             }
         }
-        Ok(Restored { to_check })
+        let block_count = |piece| self.geometry.block_count(piece) as usize;
+        let whole = spilled
+            .iter()
+            .filter(|(piece, blocks)| blocks.len() == block_count(**piece));
+        to_check.extend(whole.map(|(&piece, _)| piece));
+        to_check.sort_unstable();
+        to_check.dedup();
     }
 
     /// Marks the pieces whose files all exist and are as they were; returns those of which that is not known.

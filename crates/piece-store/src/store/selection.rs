@@ -2,7 +2,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use rarest_metainfo::{Bitfield, FileIndex};
+use rarest_metainfo::{Bitfield, File, FileIndex};
 
 use super::PieceStore;
 use crate::{Storage, StoreError};
@@ -34,6 +34,15 @@ impl<S: Storage> PieceStore<S> {
             self.wanted_files()[file.as_usize()] = false;
         }
         Ok(())
+    }
+
+    /// Brings together what an earlier run left in two places.
+    ///
+    /// A selection that changed after the last resume data was saved is unknown now, but what was verified must be found.
+    pub(super) fn want_wanted_files(&self) -> Result<(), StoreError> {
+        let metainfo = self.metainfo();
+        let files = metainfo.info().files().map(File::index);
+        self.want(files.filter(|&file| self.is_wanted(file)))
     }
 
     /// Whether a file is wanted.

@@ -6,8 +6,11 @@
 )]
 
 mod damage;
+mod faults;
 mod files;
+mod kill;
 mod made;
+mod model;
 mod pieces;
 mod resume;
 mod selection;

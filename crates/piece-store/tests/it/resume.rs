@@ -30,7 +30,7 @@ const TOTALS: Totals = Totals {
 };
 
 fn numbers(pieces: &[PieceIndex]) -> Vec<u32> {
-    pieces.iter().map(|piece| piece.get()).collect()
+    pieces.iter().copied().map(PieceIndex::get).collect()
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
 
     #[test]
     fn resume_data_survives_encoding(pieces: [bool; 7], skipped: [bool; 3], downloaded: u64, spilled: [bool; 7]) {

@@ -9,7 +9,7 @@ use crate::made::{self, Made, check_all, file, listing};
 
 const KIB: usize = 1024;
 
-/// Four files; the pieces 1, 3 and 4 are shared.
+/// Four files; the pieces 1 and 3 are shared.
 fn shared() -> Made {
     made::v1(
         32 * KIB,
@@ -172,7 +172,7 @@ fn the_parts_file_is_no_larger_than_what_is_in_it() {
                 .info()
                 .files()
                 .skip(1)
-                .map(|file| file.index()),
+                .map(rarest_metainfo::File::index),
         )
         .unwrap();
     let wholes: Vec<_> = store
@@ -187,4 +187,21 @@ fn the_parts_file_is_no_larger_than_what_is_in_it() {
     assert!(length(&folder.path().join(parts_file(&made.metainfo))) < 48 * KIB);
     store.delete_files().unwrap();
     assert!(listing(folder.path()).is_empty());
+}
+
+#[test]
+fn a_choice_that_was_never_saved_loses_nothing() {
+    let made = shared();
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    let resume = store.resume(Totals::default()).unwrap();
+    store.skip([made.file("b")]).unwrap();
+    made.fill(&store);
+    drop(store);
+
+    let store = made.in_folder(folder.path());
+    let to_check = store.restore(&resume).unwrap().to_check;
+    assert_eq!(to_check, made.geometry().pieces().collect::<Vec<_>>());
+    assert_eq!(check_all(&store).progress.verified, 5);
+    assert_eq!(listing(folder.path()).len(), 4, "no parts are left");
 }
