@@ -116,6 +116,33 @@ impl<S: Storage> PieceStore<S> {
         to_check.dedup();
     }
 
+    /// Believes without reading that all data is there and right, as the caller knows. Returns the pieces of files that are missing or
+    /// have another length: they have to be [checked](PieceStore::check) after all. A storage without [stamps](Storage::stamp)
+    /// has all of them checked.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a file exists but cannot be looked at.
+    pub fn assume_complete(&self) -> Result<Vec<PieceIndex>, StoreError> {
+        let metainfo = self.metainfo();
+        let count = metainfo.info().file_count() as usize;
+        let (mut stamps, mut is_changed) = (vec![None; count], vec![false; count]);
+        for file in metainfo.info().files() {
+            let index = file.index();
+            if file.is_padding() || file.length() == 0 {
+                continue;
+            }
+            let stamp = self.storage.stamp(index)?;
+            if stamp.is_some_and(|stamp| stamp.length == file.length()) {
+                self.remember(index, stamp);
+            } else {
+                is_changed[index.as_usize()] = true;
+            }
+            stamps[index.as_usize()] = stamp;
+        }
+        let all = Bitfield::full(&self.geometry);
+        Ok(self.believe(&all, &stamps, &is_changed))
+    }
+
     /// Marks the pieces whose files all exist and are as they were; returns those of which that is not known.
     fn believe(
         &self,
