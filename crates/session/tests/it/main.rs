@@ -5,5 +5,7 @@
 )]
 
 mod download;
+mod lifecycle;
+mod resume;
 mod trackers;
 mod world;

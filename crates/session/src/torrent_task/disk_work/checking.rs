@@ -136,7 +136,7 @@ impl Look {
         let check = match existing {
             ExistingData::Ignore => None,
             ExistingData::Check => Some(Check::all()),
-            ExistingData::Complete => Some(Check::all()),
+            ExistingData::Complete => Some(Check::pieces(store.assume_complete()?)),
             ExistingData::TrustResume => match self.load(&store.metainfo()) {
                 Some(resume) => {
                     totals = Some(resume.totals());
