@@ -49,6 +49,8 @@ pub(crate) struct Picker {
     /// Bytes of blocks in memory, and the part of them that is on its way to the disk.
     buffered: u64,
     spilling: u64,
+    /// Begun pieces that are asked of one peer alone.
+    alone: BTreeSet<PieceIndex>,
     /// Pieces that became whole and were not handed out yet.
     whole: VecDeque<PieceIndex>,
     next_begun: u64,
@@ -88,6 +90,7 @@ impl Picker {
             wanted_left: left,
             buffered: 0,
             spilling: 0,
+            alone: BTreeSet::new(),
             whole: VecDeque::new(),
             next_begun: 0,
             opened: 0,
@@ -368,12 +371,14 @@ impl Picker {
 
     /// The peer will send nothing more for now: pieces kept for it alone go to another.
     pub(crate) fn release_alone(&mut self, slot: PeerSlot, pieces: &mut PeerPieces) {
-        if let Some(current) = pieces.current.take()
-            && let Some(piece) = self.begun.get_mut(&current)
-            && piece.share == Share::Alone(Some(slot))
-        {
-            piece.share = Share::Alone(None);
-            self.freed |= piece.free_count() > 0;
+        pieces.current = None;
+        for index in &self.alone {
+            if let Some(piece) = self.begun.get_mut(index)
+                && piece.share == Share::Alone(Some(slot))
+            {
+                piece.share = Share::Alone(None);
+                self.freed = true;
+            }
         }
     }
 
@@ -418,6 +423,7 @@ impl Picker {
                     .remove(&(Reverse(self.priority(index)), piece.begun, index));
             }
         }
+        self.alone.remove(&index);
         self.availability.close(index);
         let is_new = self.have.insert(index);
         let length = u64::from(self.geometry.piece_length(index));
@@ -430,8 +436,9 @@ impl Picker {
         is_new
     }
 
-    /// The piece does not fit its hash: all of its blocks are needed again. Gives who sent them.
-    pub(crate) fn corrupt(&mut self, index: PieceIndex, share: Share) -> Vec<Option<IpAddr>> {
+    /// The piece does not fit its hash: all of its blocks are needed again, of one peer alone so that it is known who lied
+    /// should it be corrupt again. Gives who sent them.
+    pub(crate) fn corrupt(&mut self, index: PieceIndex) -> Vec<Option<IpAddr>> {
         let is_expected = |piece: &Piece| piece.stage == Stage::Completing;
         if !self.begun.get(&index).is_some_and(is_expected) {
             return Vec::new();
@@ -440,12 +447,14 @@ impl Picker {
         let contributors = self
             .change(index, |piece| {
                 let contributors = piece.contributors();
-                piece.restart(&geometry, index, share);
+                piece.restart(&geometry, index, Share::Alone(None));
                 contributors
             })
             .unwrap_or_default();
         if self.priority(index) == Priority::Off {
             self.begun.remove(&index);
+        } else {
+            self.alone.insert(index);
         }
         contributors
     }
@@ -604,6 +613,7 @@ impl Picker {
         });
         if priority == Priority::Off && self.begun[&index].is_untouched() {
             self.begun.remove(&index);
+            self.alone.remove(&index);
         }
         self.freed = true;
     }

@@ -9,7 +9,7 @@ use super::{Store, Torrent};
 use crate::Priority;
 use crate::input::{BlockDigest, PieceResult, SpillResult};
 use crate::output::{BanReason, CompletePiece, Digests, Output, TorrentEvent};
-use crate::piece::{Share, block_at};
+use crate::piece::block_at;
 use crate::suspicion::Verdict;
 
 impl Torrent {
@@ -172,7 +172,7 @@ impl Torrent {
 
     fn corrupt_piece(&mut self, now: Instant, piece: PieceIndex, digests: &[BlockDigest]) {
         let has_unknown = self.picker.has_unknown_contributor(piece);
-        let contributors = self.picker.corrupt(piece, Share::Alone(None));
+        let contributors = self.picker.corrupt(piece);
         if contributors.is_empty() {
             return;
         }
