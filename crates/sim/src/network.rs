@@ -1,0 +1,135 @@
+//! How bytes get from one node to another.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use crate::swarm::EndId;
+
+/// The line of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Bytes a second that leave.
+    pub upload: u64,
+    /// Bytes a second that come in.
+    pub download: u64,
+    /// Time from the node to the middle of the network: a round trip between two nodes takes twice the sum of theirs.
+    pub latency: Duration,
+}
+
+impl Link {
+    /// 100 Mbit/s both ways, 10 ms from the middle.
+    pub const FIBRE: Self = Self {
+        upload: 12_500_000,
+        download: 12_500_000,
+        latency: Duration::from_millis(10),
+    };
+
+    /// 1 Mbit/s up, 10 Mbit/s down, 30 ms from the middle.
+    pub const ADSL: Self = Self {
+        upload: 125_000,
+        download: 1_250_000,
+        latency: Duration::from_millis(30),
+    };
+}
+
+/// What all connections suffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Up to so much is added to the way of each part of a stream. Streams stay in order.
+    pub jitter: Duration,
+    /// Connections break after this time on average; never without.
+    pub mean_lifetime: Option<Duration>,
+}
+
+impl Network {
+    pub(crate) fn jitter(&self, rng: &mut Xoshiro256PlusPlus) -> Duration {
+        let most = u64::try_from(self.jitter.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(rng.random_range(0..=most))
+    }
+
+    /// When a new connection breaks, if ever.
+    pub(crate) fn lifetime(&self, rng: &mut Xoshiro256PlusPlus) -> Option<Duration> {
+        let mean = self.mean_lifetime?;
+        let most = u64::try_from(mean.as_micros() * 2).unwrap_or(u64::MAX);
+        Some(Duration::from_micros(rng.random_range(0..=most)))
+    }
+}
+
+/// Bytes that one connection may send before the next has its turn, as a network card does.
+const TURN: usize = 64 * 1024;
+
+/// The sending side of a line: connections take turns.
+#[derive(Debug, Default)]
+pub(crate) struct Uplink {
+    turns: VecDeque<EndId>,
+    is_sending: bool,
+}
+
+impl Uplink {
+    /// A connection has something to send. Says whether the line was idle.
+    pub(crate) fn join(&mut self, end: EndId) -> bool {
+        self.turns.push_back(end);
+        !std::mem::replace(&mut self.is_sending, true)
+    }
+
+    /// Whose turn it is. The line is idle when there is none.
+    pub(crate) fn next(&mut self) -> Option<EndId> {
+        let next = self.turns.pop_front();
+        self.is_sending = next.is_some();
+        next
+    }
+}
+
+/// Takes what one turn sends out of an output.
+pub(crate) fn take_turn(output: &mut impl Buf) -> Bytes {
+    let length = output.remaining().min(TURN);
+    output.copy_to_bytes(length)
+}
+
+/// How long bytes take on a line.
+pub(crate) fn transmission(bytes: usize, per_second: u64) -> Duration {
+    let nanos = bytes as u128 * 1_000_000_000 / u128::from(per_second.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    sent: usize,
+    last_arrival: Instant,
+}
+
+/// Where the bit of the fast extension stands in a handshake.
+const FAST_BYTE: usize = 27;
+const FAST_BIT: u8 = 0x04;
+
+impl Stream {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            sent: 0,
+            last_arrival: now,
+        }
+    }
+
+    /// When bytes arrive that would at `at`: not before those sent earlier.
+    pub(crate) fn arrival(&mut self, at: Instant) -> Instant {
+        self.last_arrival = self.last_arrival.max(at);
+        self.last_arrival
+    }
+
+    /// Takes the fast extension (BEP 6) out of the handshake, so that both ends believe the other lacks it.
+    pub(crate) fn without_fast(&mut self, bytes: Bytes) -> Bytes {
+        let from = self.sent;
+        self.sent += bytes.len();
+        if !(from..self.sent).contains(&FAST_BYTE) {
+            return bytes;
+        }
+        let mut changed = BytesMut::from(&bytes[..]);
+        changed[FAST_BYTE - from] &= !FAST_BIT;
+        changed.freeze()
+    }
+}

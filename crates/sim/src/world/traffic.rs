@@ -1,0 +1,390 @@
+//! Connections: dialling, bytes on their way, uploads, and the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use rand::RngExt;
+use rarest_metainfo::Block;
+use rarest_peer_wire::connection::{Command, Connection, LocalTorrent, Role};
+use rarest_swarm::Direction;
+
+use super::{Happening, World, ended};
+use crate::network::{Stream, take_turn, transmission};
+use crate::swarm::{Dialect, End, EndId, Habit, NodeId, Reading, Sending, State};
+
+/// Blocks that are read from disk at once for one peer.
+const READ_BATCH: usize = 64;
+
+/// Bytes that wait for the line before no more is read for a peer.
+const READ_AHEAD: usize = 1024 * 1024;
+
+impl World {
+    fn end(&mut self, id: EndId) -> Option<&mut End> {
+        let wire = self.wires.get_mut(id.wire)?.as_mut()?;
+        Some(&mut wire[id.side])
+    }
+
+    /// An end that has not hung up.
+    fn open_end(&mut self, id: EndId) -> Option<&mut End> {
+        self.end(id).filter(|end| end.state == State::Open)
+    }
+
+    pub(super) fn dial(&mut self, from: NodeId, to: SocketAddr) {
+        let latency = self.nodes[from.0].model.link.latency * 2;
+        self.agenda
+            .plan_in(latency, Happening::Dialled { from, to });
+    }
+
+    pub(super) fn dialled(&mut self, from: NodeId, to: SocketAddr) {
+        let target = self.by_ip.get(&to.ip()).copied();
+        let Some(target) = target.filter(|&target| self.is_there(target)) else {
+            let failed = Happening::DialFailed {
+                node: from,
+                addr: to,
+            };
+            self.agenda
+                .plan_in(self.nodes[from.0].model.link.latency * 2, failed);
+            return;
+        };
+        if !self.is_there(from) {
+            return;
+        }
+        let now = self.agenda.now();
+        let info_hash = self.content.metainfo.info_hashes().swarms().next();
+        let info_hash = info_hash.expect("every torrent has an info-hash");
+        let (dialler, listener) = (&self.nodes[from.0], &self.nodes[target.0]);
+        let outgoing = Connection::outgoing(Arc::clone(&dialler.config), to, info_hash, now);
+        let incoming = Connection::incoming(Arc::clone(&listener.config), dialler.addr, now);
+        let ends = [
+            End::new(from, to, outgoing, now),
+            End::new(target, dialler.addr, incoming, now),
+        ];
+        let wire = self.wires.len();
+        self.wires.push(Some(Box::new(ends)));
+        if let Some(lifetime) = self.network.lifetime(&mut self.rng) {
+            self.agenda.plan_in(lifetime, Happening::Break(wire));
+        }
+        for side in 0..2 {
+            self.tend(EndId { wire, side });
+        }
+    }
+
+    pub(super) fn dial_failed(&mut self, node: NodeId, addr: SocketAddr) {
+        let now = self.agenda.now();
+        self.nodes[node.0].torrent.handle_dial_failed(now, addr);
+        self.attend(node);
+    }
+
+    pub(super) fn command(&mut self, id: EndId, commands: Vec<Command>) {
+        let now = self.agenda.now();
+        if let Some(end) = self.open_end(id) {
+            end.connection.handle_commands(now, commands);
+            self.tend(id);
+        }
+    }
+
+    /// After anything was done with a connection: events go to the torrent, bytes to the line.
+    pub(super) fn tend(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.open_end(id) else { return };
+        let mut events = Vec::new();
+        while let Some(event) = end.connection.poll_event() {
+            events.push(event);
+        }
+        let (node, key) = (end.node, end.key);
+        if let Some(key) = key
+            && !events.is_empty()
+        {
+            self.nodes[node.0]
+                .torrent
+                .handle_peer_events(now, key, events);
+        }
+        self.serve(id);
+        let Some(end) = self.end(id) else { return };
+        if end.connection.close_reason().is_some() {
+            self.fail(id);
+            return;
+        }
+        let may_send = end.connection.has_output() && end.sending == Sending::Idle;
+        if may_send {
+            end.sending = Sending::InTurn;
+            if self.nodes[node.0].uplink.join(id) {
+                self.agenda.plan(now, Happening::UplinkFree(node));
+            }
+        }
+        self.plan_wake(id);
+    }
+
+    fn plan_wake(&mut self, id: EndId) {
+        let Some(end) = self.end(id) else { return };
+        let Some(at) = end.connection.next_timeout() else {
+            return;
+        };
+        if end.wake_at.is_none_or(|planned| at < planned) {
+            end.wake_at = Some(at);
+            self.agenda.plan(at, Happening::WakeEnd(id));
+        }
+    }
+
+    pub(super) fn wake_end(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.open_end(id) else { return };
+        if end.wake_at.is_some_and(|planned| planned <= now) {
+            end.wake_at = None;
+        }
+        let node = end.node;
+        if end.connection.next_timeout().is_some_and(|at| at <= now) {
+            end.connection.handle_timeout(now);
+            self.tend(id);
+            self.attend(node);
+        } else {
+            self.plan_wake(id);
+        }
+    }
+
+    /// Sends what one connection of the node may send in its turn.
+    pub(super) fn send_turn(&mut self, node: NodeId) {
+        let Some(id) = self.nodes[node.0].uplink.next() else {
+            return;
+        };
+        let now = self.agenda.now();
+        let network = self.network;
+        let jitter = network.jitter(&mut self.rng);
+        let link = self.nodes[node.0].model.link;
+        let mut sent_until = now;
+        if let Some(end) = self.open_end(id) {
+            end.sending = Sending::Idle;
+            let bytes = take_turn(end.connection.output());
+            sent_until += transmission(bytes.len(), link.upload);
+            self.put_on_wire(id, bytes, sent_until + jitter + link.latency);
+            self.tend(id);
+        }
+        self.agenda.plan(sent_until, Happening::UplinkFree(node));
+        self.attend(node);
+    }
+
+    fn put_on_wire(&mut self, id: EndId, bytes: Bytes, at: std::time::Instant) {
+        let Some(other) = self.end(id.other()).map(|end| end.node) else {
+            return;
+        };
+        let other_link = self.nodes[other.0].model.link;
+        let Some(node) = self.end(id).map(|end| end.node) else {
+            return;
+        };
+        let speaks_fast = [node, other]
+            .into_iter()
+            .all(|node| self.nodes[node.0].model.dialect == Dialect::Modern);
+        let Some(end) = self.end(id) else { return };
+        let arrives = end.stream.arrival(at + other_link.latency);
+        let bytes = if speaks_fast {
+            bytes
+        } else {
+            Stream::without_fast(&mut end.stream, bytes)
+        };
+        let reach = Happening::Reach {
+            end: id.other(),
+            bytes,
+        };
+        self.agenda.plan(arrives, reach);
+    }
+
+    pub(super) fn reach(&mut self, id: EndId, bytes: Bytes) {
+        let now = self.agenda.now();
+        let Some(node) = self.end(id).map(|end| end.node) else {
+            return;
+        };
+        let node = &mut self.nodes[node.0];
+        let time = transmission(bytes.len(), node.model.link.download);
+        node.downlink_free_at = node.downlink_free_at.max(now) + time;
+        let at = node.downlink_free_at;
+        self.agenda.plan(at, Happening::Arrive { end: id, bytes });
+    }
+
+    pub(super) fn arrive(&mut self, id: EndId, bytes: &Bytes) {
+        let Some(end) = self.open_end(id) else { return };
+        end.input.extend_from_slice(bytes);
+        let node = end.node;
+        self.read_input(id);
+        self.tend(id);
+        self.attend(node);
+    }
+
+    fn read_input(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.end(id) else { return };
+        // A refusal shows in `close_reason`, which `tend` looks at.
+        let _ = end.connection.handle_input(now, &mut end.input);
+        let Some(&handshake) = end.connection.awaiting_accept() else {
+            return;
+        };
+        let (node, remote) = (end.node, end.remote);
+        let direction = match id.side {
+            0 => Direction::Outgoing,
+            _ => Direction::Incoming,
+        };
+        let torrent = &mut self.nodes[node.0].torrent;
+        let admitted = torrent.handle_peer_connected(now, remote, direction, &handshake);
+        let key = match admitted {
+            Ok(key) => key,
+            Err(refused) => {
+                self.note(format_args!("node {} refuses {remote}: {refused}", node.0));
+                self.attend(node);
+                self.hang_up(id);
+                return;
+            }
+        };
+        let geometry = Arc::clone(self.content.metainfo.info().geometry());
+        let torrent = &self.nodes[node.0].torrent;
+        let have = torrent.verified().clone();
+        let mut local = LocalTorrent::new(handshake.info_hash, geometry, have);
+        if torrent.is_finished() {
+            local.role = Role::UploadOnly;
+        }
+        self.nodes[node.0].ends.insert(key, id);
+        if let Some(end) = self.end(id) {
+            end.key = Some(key);
+            end.connection.accept(now, local);
+            let _ = end.connection.handle_input(now, &mut end.input);
+        }
+        self.note(format_args!("node {} is connected to {remote}", node.0));
+    }
+
+    /// Reads blocks that the peer asked for.
+    fn serve(&mut self, id: EndId) {
+        let Some(end) = self.end(id) else { return };
+        let node = end.node;
+        let may_read = end.reading == Reading::Idle
+            && end.connection.waiting_upload_requests() > 0
+            && end.connection.output().waiting_payload() < READ_AHEAD;
+        if !may_read || self.nodes[node.0].model.habit == Habit::Silent {
+            return;
+        }
+        let Some(end) = self.end(id) else { return };
+        end.reading = Reading::Busy;
+        let blocks: Vec<_> = std::iter::from_fn(|| end.connection.poll_upload_request())
+            .take(READ_BATCH)
+            .collect();
+        let now = self.agenda.now();
+        let disk = &mut self.nodes[node.0].disk;
+        let bytes = disk.read(&blocks);
+        let at = disk.done_at(now);
+        let read = Happening::Read {
+            end: id,
+            blocks,
+            bytes,
+        };
+        self.agenda.plan(at, read);
+    }
+
+    pub(super) fn blocks_read(&mut self, id: EndId, blocks: &[Block], bytes: Vec<Bytes>) {
+        let now = self.agenda.now();
+        let Some(node) = self.open_end(id).map(|end| end.node) else {
+            return;
+        };
+        let bytes: Vec<_> = bytes
+            .into_iter()
+            .map(|bytes| self.as_told(node, bytes))
+            .collect();
+        let Some(end) = self.end(id) else { return };
+        end.reading = Reading::Idle;
+        let mut bytes = bytes.into_iter();
+        for &block in blocks {
+            match bytes.next() {
+                Some(bytes) => end.connection.send_block(now, block, bytes),
+                None => end.connection.reject(now, block),
+            }
+        }
+        self.tend(id);
+        self.attend(node);
+    }
+
+    /// What a node says is in a block.
+    fn as_told(&mut self, node: NodeId, bytes: Bytes) -> Bytes {
+        let Habit::LiesOnceIn(blocks) = self.nodes[node.0].model.habit else {
+            return bytes;
+        };
+        if self.rng.random_range(0..blocks) != 0 {
+            return bytes;
+        }
+        let mut lie = BytesMut::from(&bytes[..]);
+        lie[0] ^= 0xff;
+        lie.freeze()
+    }
+
+    /// Closes a wire from one end; the other hears of it when the bytes before have come.
+    pub(super) fn hang_up(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.open_end(id) else { return };
+        end.state = State::HungUp;
+        let at = end.stream.arrival(now);
+        let node = end.node;
+        let latency = self.nodes[node.0].model.link.latency * 2;
+        self.agenda
+            .plan(at + latency, Happening::Hangup(id.other()));
+    }
+
+    /// A connection closed itself.
+    fn fail(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.end(id) else { return };
+        let Some(key) = end.key.take() else {
+            if end.connection.remote_handshake().is_none() && id.side == 0 {
+                let (node, addr) = (end.node, end.remote);
+                self.nodes[node.0].torrent.handle_dial_failed(now, addr);
+            }
+            self.hang_up(id);
+            return;
+        };
+        let why = ended(end.connection.close_reason());
+        let (node, remote) = (end.node, end.remote);
+        let reason = end.connection.close_reason().cloned();
+        self.note(format_args!("node {} lost {remote}: {reason:?}", node.0));
+        self.nodes[node.0].ends.remove(&key);
+        self.nodes[node.0]
+            .torrent
+            .handle_peer_disconnected(now, key, why);
+        self.hang_up(id);
+    }
+
+    pub(super) fn hung_up(&mut self, id: EndId) {
+        let Some(end) = self.end(id) else { return };
+        let node = end.node;
+        self.end_of(id);
+        self.wires[id.wire] = None;
+        self.attend(node);
+    }
+
+    pub(super) fn break_wire(&mut self, wire: usize) {
+        if self.wires[wire].is_none() {
+            return;
+        }
+        self.note(format_args!("wire {wire} breaks"));
+        let ends = [EndId { wire, side: 0 }, EndId { wire, side: 1 }];
+        let nodes = ends.map(|id| self.end(id).map(|end| end.node));
+        for id in ends {
+            self.end_of(id);
+        }
+        self.wires[wire] = None;
+        for node in nodes.into_iter().flatten() {
+            self.attend(node);
+        }
+    }
+
+    /// Tells a torrent that a connection ended.
+    fn end_of(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.open_end(id) else { return };
+        let (node, key, remote) = (end.node, end.key, end.remote);
+        let node = &mut self.nodes[node.0];
+        match key {
+            Some(key) => {
+                node.ends.remove(&key);
+                node.torrent
+                    .handle_peer_disconnected(now, key, rarest_swarm::Ended::Closed);
+            }
+            None if id.side == 0 => node.torrent.handle_dial_failed(now, remote),
+            None => {}
+        }
+    }
+}
