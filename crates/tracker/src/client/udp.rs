@@ -226,7 +226,7 @@ impl Driver {
                 () = until(deadline) => self.drop_abandoned(),
             }
             self.exchange.handle_timeout(now());
-            self.carry_out();
+            self.carry_out().await;
         }
     }
 
@@ -254,11 +254,11 @@ impl Driver {
     }
 
     /// Sends and answers what the exchange has ready.
-    fn carry_out(&mut self) {
+    async fn carry_out(&mut self) {
         while let Some(transmit) = self.exchange.poll_transmit() {
             if let Some(socket) = self.sockets.of(transmit.to) {
                 // A datagram that the system does not take is as good as lost on the way, and sent again.
-                let _lost = socket.try_send_to(&transmit.datagram, transmit.to);
+                let _lost = socket.send_to(&transmit.datagram, transmit.to).await;
             }
         }
         while let Some((id, outcome)) = self.exchange.poll_outcome() {

@@ -41,7 +41,7 @@ pub(super) async fn serve(socket: UdpSocket, swarms: Arc<Mutex<Swarms>>) {
             let response = responder.answer(now(), from, request);
             let datagram = response.encode(Family::of(from.ip()));
             // A client that gets no answer asks again.
-            let _lost = socket.try_send_to(&datagram, from);
+            let _lost = socket.send_to(&datagram, from).await;
         }
     }
 }
