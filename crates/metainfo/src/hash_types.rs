@@ -167,3 +167,71 @@ impl InfoHashes {
         shared.peek().is_some() && shared.all(|same| same)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "6162616261626162616261626162616261626162";
+
+    #[test]
+    fn a_v1_hash_is_read_from_hex_and_base32_in_either_case() {
+        let hash: InfoHashV1 = V1.parse().unwrap();
+        assert_eq!(hash.0.0, *b"abababababababababab");
+        assert_eq!(hash.to_string(), V1);
+        for base32 in [
+            "MFRGCYTBMJQWEYLCMFRGCYTBMJQWEYLC",
+            "mfrgcytbmjqweylcmfrgcytbmjqweylc",
+        ] {
+            assert_eq!(base32.parse(), Ok(hash));
+        }
+    }
+
+    #[test]
+    fn a_text_of_another_length_or_with_other_digits_is_refused() {
+        let long = format!("{V1}0");
+        for text in [
+            "",
+            "61",
+            &V1[1..],
+            &long,
+            &V1.replace('6', "g"),
+            &V1.replace("61", "é"),
+            "1FRGCYTBMJQWEYLCMFRGCYTBMJQWEYLC",
+        ] {
+            assert_eq!(text.parse::<InfoHashV1>(), Err(InvalidInfoHash), "{text}");
+        }
+        assert_eq!(V1.parse::<InfoHashV2>(), Err(InvalidInfoHash));
+    }
+
+    #[test]
+    fn a_v2_hash_is_cut_to_20_bytes_on_the_wire() {
+        let hash: InfoHashV2 = format!("{V1}{}", "f".repeat(24)).parse().unwrap();
+        assert_eq!(InfoHash::from(hash).as_bytes(), b"abababababababababab");
+    }
+
+    #[test]
+    fn a_hybrid_has_two_swarms_v1_first() {
+        let v1 = InfoHashV1(Sha1Digest([1; 20]));
+        let v2 = InfoHashV2(Sha256Digest([2; 32]));
+        let hybrid = InfoHashes {
+            v1: Some(v1),
+            v2: Some(v2),
+        };
+        assert!(hybrid.swarms().eq([v1.into(), v2.into()]));
+    }
+
+    #[test]
+    fn identities_agree_if_they_share_a_hash_and_none_differs() {
+        let (v1, v2) = (
+            Some(InfoHashV1(Sha1Digest([1; 20]))),
+            Some(InfoHashV2(Sha256Digest([2; 32]))),
+        );
+        let other = Some(InfoHashV1(Sha1Digest([9; 20])));
+        let hybrid = InfoHashes { v1, v2 };
+        assert!(hybrid.agrees_with(&hybrid));
+        assert!(hybrid.agrees_with(&InfoHashes { v1, v2: None }));
+        assert!(!hybrid.agrees_with(&InfoHashes { v1: other, v2 }));
+        assert!(!InfoHashes { v1, v2: None }.agrees_with(&InfoHashes { v1: None, v2 }));
+    }
+}

@@ -68,7 +68,9 @@ impl FromStr for HostAddr {
         if host.contains(':') && !host.starts_with('[') {
             return Err(InvalidHostAddr);
         }
-        Self::new(host, port.parse().map_err(|_| InvalidHostAddr)?)
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| is_number);
+        Self::new(host, port.ok_or(InvalidHostAddr)?)
     }
 }
 
@@ -105,6 +107,7 @@ mod tests {
             "1.2.3:5",
             "[a]:1",
             "a b:1",
+            "a:+1",
         ] {
             assert_eq!(text.parse::<HostAddr>(), Err(InvalidHostAddr), "{text}");
         }

@@ -5,7 +5,7 @@ use rarest_bencode::ValueRef;
 use rarest_hash::Sha256Digest;
 
 use crate::error::PieceLayerError;
-use crate::merkle::{self, HashRequest, ProofError, Tree};
+use crate::merkle::{self, Tree};
 use crate::{Info, MetainfoError};
 
 /// The layers that are known, each checked against its root.
@@ -80,20 +80,13 @@ impl PieceLayers {
         self.layers.iter().map(|(root, layer)| (root, layer))
     }
 
-    /// The answer to a request of a peer for hashes of the tree with that root.
-    pub(crate) fn answer(
-        &self,
-        root: &Sha256Digest,
-        request: &HashRequest,
-        info: &Info,
-    ) -> Result<Vec<Sha256Digest>, ProofError> {
+    /// The tree with that root, from the piece layer up.
+    pub(crate) fn tree(&self, root: &Sha256Digest, info: &Info) -> Option<Tree> {
         let file = info
             .files()
-            .find(|file| file.pieces_root().as_ref() == Some(root));
-        let (Some(file), Some(layer)) = (file, self.get(root)) else {
-            return Err(ProofError::OutsideTree { height: 0 });
-        };
-        Tree::new(digests(layer), piece_height(info), file.length()).answer(request)
+            .find(|file| file.pieces_root().as_ref() == Some(root))?;
+        let layer = self.get(root)?;
+        Some(Tree::new(digests(layer), piece_height(info), file.length()))
     }
 }
 

@@ -244,7 +244,7 @@ impl MagnetReader {
                 return;
             }
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            if let (Ok(first), Ok(last)) = (first.trim().parse::<u32>(), last.trim().parse())
+            if let (Some(first), Some(last)) = (file_number(first), file_number(last))
                 && first <= last
             {
                 self.ranges.push(first..=last);
@@ -268,6 +268,13 @@ impl MagnetReader {
             selected_files: joined(self.ranges),
         })
     }
+}
+
+/// Digits and nothing else; `parse` would take a sign.
+fn file_number(text: &str) -> Option<u32> {
+    let text = text.trim();
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

@@ -37,3 +37,15 @@ impl fmt::Debug for PeerId {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_id_is_shown_with_its_random_bytes_escaped() {
+        let id = PeerId::from_parts(*b"-RA0100-", *b"random\0\xff\n123");
+        assert_eq!(id.to_string(), r"-RA0100-random\x00\xff\n123");
+        assert_eq!(id.as_bytes().len(), 20);
+    }
+}

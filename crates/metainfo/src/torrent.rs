@@ -8,7 +8,7 @@ use rarest_hash::Sha256Digest;
 
 use crate::error::PieceLayerError;
 use crate::layers::{PieceLayers, piece_height};
-use crate::merkle::{self, HashRequest, ProofError};
+use crate::merkle::{self, Tree};
 use crate::piece_hash::{PieceHash, SubtreeHash};
 use crate::url_list::UrlList;
 use crate::{HostAddr, Info, InfoHashes, Magnet, MetainfoError, PieceIndex, Remark, Version};
@@ -297,16 +297,13 @@ impl Metainfo {
         self.layers.get(pieces_root)
     }
 
-    /// The answer to a peer that asks for hashes (BEP 52): the hashes, then the uncles.
+    /// The merkle tree with this root, from the piece layer up: answers peers that ask for hashes (BEP 52).
     ///
-    /// # Errors
-    /// [`ProofError`] when there are no such hashes, or they are below the piece layer; such a request is rejected.
-    pub fn hashes(
-        &self,
-        pieces_root: &Sha256Digest,
-        request: &HashRequest,
-    ) -> Result<Vec<Sha256Digest>, ProofError> {
-        self.layers.answer(pieces_root, request, &self.info)
+    /// `None` when its layer is not known, or its file has no more than one piece; requests are rejected then. Making it hashes
+    /// the whole layer, so keep it as long as peers ask.
+    #[must_use]
+    pub fn hash_tree(&self, pieces_root: &Sha256Digest) -> Option<Tree> {
+        self.layers.tree(pieces_root, &self.info)
     }
 
     /// The torrent as a `.torrent` file: the bytes it was read from, or what is known put together around the raw info dictionary.

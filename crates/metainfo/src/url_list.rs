@@ -45,7 +45,8 @@ impl UrlList {
         self.dropped
     }
 
-    /// The URL without white space around it, if it is a good one that has not been seen yet.
+    /// The URL without white space around it, if it is a good one that has not been seen yet. Spaces in the paths of web
+    /// seeds, which name files, are escaped.
     pub(crate) fn accept(&mut self, raw: &[u8]) -> Option<String> {
         let url = self.good(raw);
         if url.is_none() && !raw.trim_ascii().is_empty() {
@@ -65,7 +66,11 @@ impl UrlList {
         let fits = url.len() <= MAX_URL_LENGTH && self.seen.len() < MAX_URLS;
         // A line feed or NUL in a request line would end it and begin what the torrent's author likes.
         let printable = !rest.contains(char::is_control);
-        (known && fits && printable && !rest.is_empty()).then(|| url.replace(' ', "%20"))
+        let is_good = known && fits && printable && !rest.is_empty();
+        is_good.then(|| match self.schemes {
+            WEB_SEED_SCHEMES => url.replace(' ', "%20"),
+            _ => url.to_owned(),
+        })
     }
 }
 

@@ -121,7 +121,7 @@ fn a_bad_hash_beside_a_good_one_is_refused() {
 #[test]
 fn selected_files_are_rising_disjoint_ranges() {
     let magnet = parse(&format!(
-        "{V1}&so=9,2-4&so=5,1,7-6,x,-,3-&so=0-18446744073709551615"
+        "{V1}&so=9,2-4&so=5,1,7-6,x,-,3-,+8&so=0-18446744073709551615"
     ));
     assert_eq!(magnet.selected_files, [1..=5, 9..=9]);
     assert!(magnet.selects(5) && !magnet.selects(6));
