@@ -226,8 +226,8 @@ impl Builder<'_> {
         if let Some(last) = self.last_key {
             let last = content(&self.tokens, self.input, last);
             let key = &self.input[start + scanned.header..scanned.end];
-            if !is_sorted_before(last, key) {
-                self.key_out_of_order(start, last == key)?;
+            if let Some(departure) = scan::key_departure(last, key) {
+                self.key_out_of_order(start, departure)?;
             }
         }
         self.push(start, narrow(scanned.header));
@@ -235,12 +235,9 @@ impl Builder<'_> {
     }
 
     #[cold]
-    fn key_out_of_order(&mut self, start: usize, is_repeated: bool) -> Result<(), DecodeError> {
-        if is_repeated {
-            return self.depart(start, Departure::DuplicateKey);
-        }
-        self.depart(start, Departure::UnsortedKey)?;
-        if self.unsorted.last() != Some(&self.parent) {
+    fn key_out_of_order(&mut self, start: usize, departure: Departure) -> Result<(), DecodeError> {
+        self.depart(start, departure)?;
+        if departure == Departure::UnsortedKey && self.unsorted.last() != Some(&self.parent) {
             self.unsorted.push(self.parent);
         }
         Ok(())
@@ -306,15 +303,6 @@ impl Builder<'_> {
         self.remarks.sort_unstable();
         // Neighbours that are equal were remarked on the way.
         self.remarks.dedup();
-    }
-}
-
-/// Whether `a < b`; the first bytes tell most keys apart without a call to compare memory.
-#[inline]
-fn is_sorted_before(a: &[u8], b: &[u8]) -> bool {
-    match (a.first(), b.first()) {
-        (Some(a), Some(b)) if a != b => a < b,
-        _ => a < b,
     }
 }
 

@@ -100,16 +100,16 @@ impl<'input> Reader<'input> {
     /// What is wrong with the input, and where; the same again at each later call.
     pub fn next_event(&mut self) -> Result<Option<Event<'input>>, DecodeError> {
         let result = match self.next {
-            Next::Value => self.value(Expected::Value).map(Some),
+            Next::Value => self.value(Expected::Value),
             Next::ItemOrEnd if self.input.get(self.at) == Some(&b'e') => Ok(Some(self.close())),
-            Next::ItemOrEnd => self.value(Expected::ValueOrEnd).map(Some),
-            Next::KeyOrEnd => self.key_or_end().map(Some),
+            Next::ItemOrEnd => self.value(Expected::ValueOrEnd),
+            Next::KeyOrEnd => self.key_or_end(),
             Next::EndOfInput => self.end_of_input(),
             Next::Nothing => Ok(None),
             Next::Failed(error) => Err(error),
         };
-        if let Err(error) = result {
-            self.next = Next::Failed(error);
+        if let Err(error) = &result {
+            self.next = Next::Failed(*error);
         }
         result
     }
@@ -178,7 +178,8 @@ impl<'input> Reader<'input> {
         &self.remarks
     }
 
-    fn value(&mut self, expected: Expected) -> Result<Event<'input>, DecodeError> {
+    #[inline]
+    fn value(&mut self, expected: Expected) -> Result<Option<Event<'input>>, DecodeError> {
         let start = self.at;
         let Some(&byte) = self.input.get(start) else {
             return Err(DecodeErrorKind::UnexpectedEnd.at(start));
@@ -189,30 +190,31 @@ impl<'input> Reader<'input> {
                 let scanned = scan::byte_string(self.input, start)?;
                 let content = self.take(scanned)?;
                 self.value_ended();
-                Ok(Event::Bytes(content))
+                Ok(Some(Event::Bytes(content)))
             }
             b'i' => {
                 self.count()?;
                 let scanned = scan::integer(self.input, start)?;
                 let text = self.take(scanned)?;
                 self.value_ended();
-                Ok(Event::Int(Int::new(&text[..text.len() - 1])))
+                Ok(Some(Event::Int(Int::new(&text[..text.len() - 1]))))
             }
             b'l' => {
                 self.open(Container::List)?;
                 self.next = Next::ItemOrEnd;
-                Ok(Event::List)
+                Ok(Some(Event::List))
             }
             b'd' => {
                 self.open(Container::Dict { last_key: None })?;
                 self.next = Next::KeyOrEnd;
-                Ok(Event::Dict)
+                Ok(Some(Event::Dict))
             }
             _ => Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(start)),
         }
     }
 
-    fn key_or_end(&mut self) -> Result<Event<'input>, DecodeError> {
+    #[inline]
+    fn key_or_end(&mut self) -> Result<Option<Event<'input>>, DecodeError> {
         let start = self.at;
         match self.input.get(start) {
             Some(b'0'..=b'9') => {
@@ -221,19 +223,16 @@ impl<'input> Reader<'input> {
                 let key = self.take(scanned)?;
                 let departure = match self.open.last_mut() {
                     Some(Container::Dict { last_key }) => {
-                        last_key.replace(key).and_then(|last| match key.cmp(last) {
-                            core::cmp::Ordering::Less => Some(Departure::UnsortedKey),
-                            core::cmp::Ordering::Equal => Some(Departure::DuplicateKey),
-                            core::cmp::Ordering::Greater => None,
-                        })
+                        let last = last_key.replace(key);
+                        last.and_then(|last| scan::key_departure(last, key))
                     }
                     Some(Container::List) | None => None,
                 };
                 self.remark(start, departure)?;
                 self.next = Next::Value;
-                Ok(Event::Key(key))
+                Ok(Some(Event::Key(key)))
             }
-            Some(b'e') => Ok(self.close()),
+            Some(b'e') => Ok(Some(self.close())),
             Some(&byte) => {
                 let expected = Expected::KeyOrEnd;
                 Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(start))
@@ -262,6 +261,7 @@ impl<'input> Reader<'input> {
     }
 
     /// Steps over a byte string or integer; gives what stands behind its header.
+    #[inline]
     fn take(&mut self, scanned: Scanned) -> Result<&'input [u8], DecodeError> {
         self.remark(self.at, scanned.departure)?;
         let content = &self.input[self.at + scanned.header..scanned.end];
@@ -269,6 +269,7 @@ impl<'input> Reader<'input> {
         Ok(content)
     }
 
+    #[inline]
     fn remark(&mut self, start: usize, departure: Option<Departure>) -> Result<(), DecodeError> {
         let Some(departure) = departure else {
             return Ok(());

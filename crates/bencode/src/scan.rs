@@ -1,5 +1,7 @@
 //! Byte strings and integers at a place of the input: the one grammar that reader and document share.
 
+use core::cmp::Ordering;
+
 use crate::{
     DecodeError, DecodeErrorKind, Departure, Expected, Int, MAX_INTEGER_LENGTH, MAX_LENGTH_DIGITS,
 };
@@ -107,4 +109,19 @@ pub(crate) fn integer(input: &[u8], start: usize) -> Result<Scanned, DecodeError
         end: at + 1,
         departure,
     })
+}
+
+/// What is not canonical about `key` behind the key `last`.
+#[inline]
+pub(crate) fn key_departure(last: &[u8], key: &[u8]) -> Option<Departure> {
+    // The first bytes tell most keys apart without a call to compare memory.
+    let order = match (last.first(), key.first()) {
+        (Some(last), Some(key)) if last != key => last.cmp(key),
+        _ => last.cmp(key),
+    };
+    match order {
+        Ordering::Less => None,
+        Ordering::Equal => Some(Departure::DuplicateKey),
+        Ordering::Greater => Some(Departure::UnsortedKey),
+    }
 }
