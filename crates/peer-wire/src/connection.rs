@@ -222,7 +222,8 @@ impl Connection {
     /// Reads what came from the peer. What is not a whole message yet stays in `input`; what comes next is to be put
     /// behind it.
     ///
-    /// While the connection waits for [`Self::accept`], nothing is taken.
+    /// While the connection waits for [`Self::accept`], nothing is taken. The peer counts as alive by the call, also without
+    /// new bytes: who does not read for a while, because of a rate limit, is to call it before a time-out.
     ///
     /// # Errors
     /// Why the connection is closed, now or before. Events of what came first can still be drained.
