@@ -8,8 +8,10 @@ mod tls;
 
 use std::time::Duration;
 
-use rarest_tracker::client::{HttpClient, HttpConfig, HttpConfigError};
-use rarest_tracker::{Error, Family, TrackerUrl};
+use rarest_tracker::client::{
+    Client, HttpClient, HttpConfig, HttpConfigError, STOPPED_TIMEOUT, UdpClient, UdpConfig,
+};
+use rarest_tracker::{Announce, Error, Event, Family, TrackerUrl};
 use scripted::{Script, ScriptedServer, ok};
 
 use crate::announce;
@@ -185,4 +187,23 @@ fn settings_that_can_not_work_are_refused() {
         HttpClient::new(config),
         Err(HttpConfigError::Pem(_))
     ));
+}
+
+#[tokio::test]
+async fn stopped_has_a_short_time_out() {
+    let silent = ScriptedServer::start(Script::Silence).await;
+    let udp = UdpClient::new(UdpConfig::default()).unwrap();
+    let client = Client::new(client(), udp);
+    let stopped = Announce {
+        event: Event::Stopped,
+        ..announce()
+    };
+    let url = silent.url();
+    let outcome = client.announce(&url, Family::V4, &stopped);
+    tokio::time::pause();
+    let outcome = outcome.await;
+    assert!(
+        matches!(outcome, Err(Error::TimedOut(STOPPED_TIMEOUT))),
+        "{outcome:?}"
+    );
 }

@@ -4,6 +4,8 @@
     reason = "what a test can not do without may end it"
 )]
 
+mod any;
+mod any_input;
 mod corpus;
 mod http_client;
 mod http_replies;

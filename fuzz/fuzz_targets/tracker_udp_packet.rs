@@ -1,0 +1,8 @@
+//! Datagrams of clients and trackers.
+#![no_main]
+
+#[path = "../../crates/tracker/tests/it/any_input.rs"]
+#[expect(dead_code, reason = "each target calls one of its functions")]
+mod any_input;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| any_input::datagrams(input));
