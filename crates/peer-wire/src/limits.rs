@@ -17,6 +17,15 @@ pub const MAX_BITFIELD_LENGTH: u32 = Geometry::MAX_PIECES / 8;
 /// The longest that is in use carries 16 KiB of metadata; the rest is room for extensions that we do not know.
 pub const MAX_EXTENDED_LENGTH: u32 = 1024 * 1024;
 
+/// Entries of `m` in an extension handshake that are kept. No client speaks half as many; the rest is ignored, so that what is kept of a peer stays small.
+pub const MAX_EXTENSIONS: usize = 64;
+
+/// Longest name of an extension that is kept, in bytes. See [`MAX_EXTENSIONS`].
+pub const MAX_EXTENSION_NAME_LENGTH: usize = 64;
+
+/// Characters of a client's name and version that are kept, as many as somebody would want to read.
+pub const MAX_CLIENT_LENGTH: usize = 128;
+
 /// Most hashes in one `hashes` message, without the uncles: a whole layer of 8192 pieces, as libtorrent serves.
 pub const MAX_HASHES: u32 = 8192;
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rarest_bencode::{DecodeError, Departure, Document, Options, Trailing, ValueRef, encode_dict};
 
 use super::Extension;
+use crate::limits::{MAX_CLIENT_LENGTH, MAX_EXTENSION_NAME_LENGTH, MAX_EXTENSIONS};
 
 /// Values and keys in one extension handshake. Clients send some 30.
 const MAX_ITEMS: u32 = 4096;
@@ -22,7 +23,7 @@ const MAX_DEPTH: u16 = 16;
 pub struct ExtensionHandshake {
     /// `m`: names of extensions, and the numbers under which the sender wants to receive them. 0 switches one off.
     pub ids: Vec<(String, u8)>,
-    /// `v`: name and version of the client; what is no UTF-8 is replaced.
+    /// `v`: name and version of the client; what is no UTF-8 is replaced, and a long one is cut.
     pub client: Option<String>,
     /// `p`: the port on which the sender listens.
     pub listen_port: Option<u16>,
@@ -77,10 +78,7 @@ impl ExtensionHandshake {
         }
         Ok(Self {
             ids: root.get("m").map(ids).unwrap_or_default(),
-            client: root
-                .get("v")
-                .and_then(ValueRef::as_bytes)
-                .map(|version| String::from_utf8_lossy(version).into_owned()),
+            client: root.get("v").and_then(ValueRef::as_bytes).map(client),
             listen_port: number(root, "p").filter(|&port| port != 0),
             request_queue: number(root, "reqq"),
             your_ip: root.get("yourip").and_then(ValueRef::as_bytes).and_then(ip),
@@ -148,10 +146,19 @@ fn ids(m: ValueRef<'_, '_>) -> Vec<(String, u8)> {
     let entries = m.as_dict().into_iter().flatten();
     entries
         .filter_map(|(name, id)| {
-            let name = std::str::from_utf8(name).ok()?.to_owned();
-            Some((name, id.as_u64()?.try_into().ok()?))
+            let name = std::str::from_utf8(name).ok()?;
+            let id = id.as_u64()?.try_into().ok()?;
+            (name.len() <= MAX_EXTENSION_NAME_LENGTH).then(|| (name.to_owned(), id))
         })
+        .take(MAX_EXTENSIONS)
         .collect()
+}
+
+fn client(version: &[u8]) -> String {
+    // A character has at most four bytes, so no more of a long text need be looked at.
+    let head = &version[..version.len().min(4 * MAX_CLIENT_LENGTH)];
+    let text = String::from_utf8_lossy(head);
+    text.chars().take(MAX_CLIENT_LENGTH).collect()
 }
 
 fn number<T: TryFrom<u64>>(root: ValueRef<'_, '_>, key: &str) -> Option<T> {

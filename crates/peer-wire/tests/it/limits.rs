@@ -1,13 +1,16 @@
 //! Past every limit of what a peer can queue.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rarest_metainfo::{Bitfield, Geometry};
 use rarest_peer_wire::connection::{CloseReason, Command, LocalTorrent};
+use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_peer_wire::limits::{
-    MAX_ALLOWED_FAST, MAX_FORGIVEN_REQUESTS, MAX_OUTPUT_BACKLOG, MAX_SUGGESTIONS,
+    MAX_ALLOWED_FAST, MAX_CLIENT_LENGTH, MAX_EXTENSION_NAME_LENGTH, MAX_EXTENSIONS,
+    MAX_FORGIVEN_REQUESTS, MAX_OUTPUT_BACKLOG, MAX_SUGGESTIONS,
 };
 use rarest_peer_wire::{Message, Reserved, allowed_fast_set};
-use std::sync::Arc;
 
 use crate::pair::{INFO_HASH, Scripted, all, block, none};
 
@@ -101,6 +104,21 @@ fn given_up_requests_are_forgotten_in_the_end() {
     };
     peer.say(&[block(1)]).unwrap();
     assert!(peer.say(&[block(0)]).is_err());
+}
+
+#[test]
+fn of_an_extension_handshake_little_is_kept() {
+    let mut handshake = ExtensionHandshake::default();
+    handshake.client = Some("\u{1f980}".repeat(MAX_CLIENT_LENGTH + 1));
+    handshake.ids = (0..=MAX_EXTENSIONS)
+        .map(|number| (format!("x{number:03}"), 1))
+        .collect();
+    let long = "a".repeat(MAX_EXTENSION_NAME_LENGTH + 1);
+    handshake.ids.push((long, 1));
+    let kept = ExtensionHandshake::decode(&handshake.encode()).unwrap();
+    let client = kept.client.unwrap();
+    assert_eq!(client, "\u{1f980}".repeat(MAX_CLIENT_LENGTH));
+    assert_eq!(kept.ids, handshake.ids[..MAX_EXTENSIONS]);
 }
 
 #[test]
