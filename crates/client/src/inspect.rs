@@ -19,7 +19,7 @@ use crate::{Outcome, printable};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InspectError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -27,13 +27,16 @@ pub(crate) enum InspectError {
         source: io::Error,
     },
     /// The file is longer than any torrent that is read.
-    #[error("{} is no torrent: it has more than {DEFAULT_MAX_TORRENT_LENGTH} bytes", path.display())]
+    #[error(
+        "{} is no torrent: it has more than {DEFAULT_MAX_TORRENT_LENGTH} bytes",
+        shown(path)
+    )]
     TooLong {
         /// The file.
         path: PathBuf,
     },
     /// The file is no torrent.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", shown(path))]
     Torrent {
         /// The file.
         path: PathBuf,
@@ -43,6 +46,17 @@ pub(crate) enum InspectError {
     /// The link is none.
     #[error(transparent)]
     Magnet(#[from] MagnetError),
+}
+
+/// Most characters of a path in a message; a whole link that was mistaken for one is no help.
+const MAX_SHOWN_PATH: usize = 300;
+
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    match text.char_indices().nth(MAX_SHOWN_PATH) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.into_owned(),
+    }
 }
 
 /// What was inspected.

@@ -83,10 +83,10 @@ pub enum BuildError {
     },
     /// The torrent would leave the limits of those who read it.
     #[error("the torrent would be refused: {0}")]
-    Unreadable(#[from] MetainfoError),
+    Unreadable(MetainfoError),
     /// A file or folder could not be read.
     #[cfg(feature = "create")]
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Io {
         /// The file or folder.
         path: std::path::PathBuf,
@@ -110,6 +110,13 @@ pub enum BuildError {
     /// The caller's progress function asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+// Its message is in ours, so that it is no `source` besides: chains would say it twice.
+impl From<MetainfoError> for BuildError {
+    fn from(error: MetainfoError) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 /// What was computed of one piece.

@@ -11,7 +11,7 @@ use crate::{GeometryError, InfoHashes};
 pub enum MetainfoError {
     /// The bytes are no bencode, or leave its limits.
     #[error("not a torrent: {0}")]
-    Bencode(#[from] DecodeError),
+    Bencode(DecodeError),
     /// A value that must be there is missing.
     #[error("the torrent has no `{key}`")]
     Missing {
@@ -84,19 +84,37 @@ pub enum MetainfoError {
     TooManyCollisions,
     /// Something in the file tree of a v2 torrent that BEP 52 does not allow.
     #[error("the file tree is wrong: {0}")]
-    FileTree(#[from] FileTreeError),
+    FileTree(FileTreeError),
     /// The v1 and the v2 half of a hybrid torrent describe different files.
     #[error("the v1 and v2 parts of a hybrid torrent disagree: {0}")]
-    HybridMismatch(#[from] HybridMismatch),
+    HybridMismatch(HybridMismatch),
     /// Something in `piece layers` does not fit the files.
     #[error("the piece layers are wrong: {0}")]
-    PieceLayer(#[from] PieceLayerError),
+    PieceLayer(PieceLayerError),
     /// The info dictionary is not the one that was asked for.
     #[error("the info dictionary has another hash than {}", expected.swarms().next().map(|hash| hash.to_string()).unwrap_or_default())]
     WrongInfoHash {
         /// The hashes that were asked for.
         expected: Box<InfoHashes>,
     },
+}
+
+// The messages above hold those of what they wrap, so that it is no `source` besides: chains would say all twice.
+macro_rules! wraps {
+    ($($variant:ident: $wrapped:ty;)*) => {$(
+        impl From<$wrapped> for MetainfoError {
+            fn from(error: $wrapped) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+wraps! {
+    Bencode: DecodeError;
+    FileTree: FileTreeError;
+    HybridMismatch: HybridMismatch;
+    PieceLayer: PieceLayerError;
 }
 
 /// What is wrong in the file tree of a v2 torrent.
