@@ -1,11 +1,13 @@
 //! The command line: what help, manual page and completions are made of.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::quantity::ByteCount;
+use crate::quantity::{ByteCount, ByteRate};
+use crate::selection::Selection;
 
 /// What stands below the help of every command.
 const AFTER_HELP: &str = "\
@@ -40,6 +42,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Download a torrent, continuing where an earlier download stopped
+    Download(Download),
+    /// Serve complete or partial torrents; prints a line with READY once everything is loaded
+    Seed(Seed),
     /// Check the files of a torrent against its hashes
     Verify(Verify),
     /// Make a .torrent of a file or a folder
@@ -48,6 +54,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Ask a torrent's trackers how many peers they know
     Scrape(Scrape),
+    /// Trade made-up files between a tracker, a seed and a download on this machine
+    Demo(Demo),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -55,6 +63,65 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Download {
+    /// A .torrent file, or an http: or https: URL of one
+    #[arg(value_name = "TORRENT|URL", value_hint = ValueHint::FilePath)]
+    pub(crate) torrent: String,
+    /// Folder that gets the torrent's file, or its folder of files
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+    /// A peer to dial, beside those that trackers name; may be given often
+    #[arg(long = "peer", value_name = "ADDR")]
+    pub(crate) peers: Vec<SocketAddr>,
+    /// Go on serving when the download is complete
+    #[arg(long)]
+    pub(crate) seed: bool,
+    /// Download only these files, by their numbers in the torrent (from 0): 0,2-4
+    #[arg(long, value_name = "LIST")]
+    pub(crate) files: Option<Selection>,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Seed {
+    /// .torrent files, and folders of them
+    #[arg(required = true, value_name = "TORRENT|FOLDER", value_hint = ValueHint::AnyPath)]
+    pub(crate) torrents: Vec<PathBuf>,
+    /// Folder that holds the torrents' files
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// What download and seed share.
+#[derive(Debug, Args)]
+pub(crate) struct Network {
+    /// Port to listen on for peers; any free one by default
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) listen_port: u16,
+    /// Most bytes a second to receive: 500k, 2MiB
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_down: Option<ByteRate>,
+    /// Most bytes a second to send: 500k, 2MiB
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_up: Option<ByteRate>,
+    /// Certificates (PEM) of authorities to trust beside the system's, for https: trackers
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// How progress is told.
@@ -134,6 +201,13 @@ pub(crate) struct Scrape {
     /// Print one JSON object a line for each tracker
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Bytes to trade, in all
+    #[arg(long, value_name = "SIZE", default_value = "384MiB")]
+    pub(crate) size: ByteCount,
 }
 
 #[cfg(test)]

@@ -4,11 +4,18 @@
 mod args;
 mod byte_bar;
 mod create;
+mod demo;
+mod download;
 mod inspect;
+mod interrupt;
 mod manual;
 mod network;
 mod quantity;
+mod report;
 mod scrape;
+mod seed;
+mod selection;
+mod source;
 mod verify;
 
 use std::io::{self, Write as _};
@@ -30,6 +37,8 @@ enum Outcome {
     Done,
     /// Pieces are missing or damaged.
     Incomplete,
+    /// The user stopped it; everything is saved.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -37,6 +46,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Incomplete => Self::from(3),
+            Outcome::Interrupted => Self::from(interrupt::EXIT_STATUS),
         }
     }
 }
@@ -58,10 +68,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Outcome> {
     match command {
+        Command::Download(arguments) => download::run(&arguments),
+        Command::Seed(arguments) => seed::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Create(arguments) => create::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Scrape(arguments) => scrape::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions { shell } => manual::print_completions(shell),
         Command::Man => manual::print_page(),
     }

@@ -1,7 +1,21 @@
-//! The runtime of the commands that use the network.
+//! The session as the flags ask for it.
+
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rarest_session::{Limits, Rate, Session};
 use tokio::runtime::Runtime;
+
+use crate::args::Network;
+use crate::quantity::ByteRate;
+use crate::source::Authorities;
+
+/// Folder below the download folder that keeps how far downloads are.
+const STATE_FOLDER: &str = ".rarest";
+
+/// How long trackers and disks may take when the user stops: trackers have 5 s for their farewell.
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
 
 /// The runtime of a command.
 pub(crate) fn runtime() -> Result<Runtime> {
@@ -9,4 +23,33 @@ pub(crate) fn runtime() -> Result<Runtime> {
         .enable_all()
         .build()
         .context("cannot start threads for the network")
+}
+
+/// Starts a session that downloads to `folder`.
+pub(crate) async fn session(
+    network: &Network,
+    authorities: Option<&Authorities>,
+    folder: &Path,
+) -> Result<Session> {
+    let rate =
+        |limit: Option<ByteRate>| limit.map_or(Rate::UNLIMITED, |limit| Rate::bytes_per_s(limit.0));
+    let mut builder = Session::builder()
+        .download_dir(folder)
+        .state_dir(folder.join(STATE_FOLDER))
+        .port(network.listen_port)
+        .limits(Limits {
+            download: rate(network.limit_down),
+            upload: rate(network.limit_up),
+        });
+    if let Some(Authorities { pem }) = authorities {
+        builder = builder.tracker_root_certificates(pem.clone());
+    }
+    Ok(builder.build().await?)
+}
+
+/// Ends a session within the grace time. Who stops a program has waited long enough: what did not end is left behind.
+pub(crate) async fn shut_down(session: &Session) {
+    if let Err(error) = session.shutdown(SHUTDOWN_GRACE).await {
+        crate::complain(&error.into());
+    }
 }

@@ -1,11 +1,16 @@
-//! Sizes as people write and read them.
+//! Sizes, rates and times as people write and read them.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A number of bytes: `262144`, `500k`, `2MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ByteCount(pub(crate) u64);
+
+/// A number of bytes a second, more than none: `500k`, `2MiB`, `1.5 MB/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteRate(pub(crate) u64);
 
 /// Why a text is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +24,9 @@ pub(crate) enum QuantityError {
     /// The number is too large.
     #[error("the number is too large")]
     TooLarge,
+    /// A rate of nothing would wait for ever.
+    #[error("a rate must be more than 0; leave the flag out for no limit")]
+    Zero,
 }
 
 /// 2^53: up to here a number with a fraction loses no byte.
@@ -59,6 +67,19 @@ impl FromStr for ByteCount {
     }
 }
 
+impl FromStr for ByteRate {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let text = text.trim();
+        let bytes: ByteCount = text.strip_suffix("/s").unwrap_or(text).parse()?;
+        if bytes.0 == 0 {
+            return Err(QuantityError::Zero);
+        }
+        Ok(Self(bytes.0))
+    }
+}
+
 impl fmt::Display for ByteCount {
     /// Three digits and a unit: `1.50 GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,6 +102,16 @@ impl fmt::Display for ByteCount {
     }
 }
 
+/// A time to wait, for people: `42s`, `3m05s`, `2h07m`.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,11 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_more_than_nothing() {
+        assert_eq!("1.5 MB/s".parse(), Ok(ByteRate(1_500_000)));
+        assert_eq!("0".parse::<ByteRate>(), Err(QuantityError::Zero));
+    }
+
+    #[test]
     fn three_digits_are_shown() {
         let shown = |bytes| ByteCount(bytes).to_string();
         assert_eq!(shown(999), "999 B");
         assert_eq!(shown(1024), "1.00 KiB");
         assert_eq!(shown(123 * 1024 * 1024), "123 MiB");
         assert_eq!(shown(1023 * 1024), "1.00 MiB");
+    }
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        assert_eq!(duration(Duration::from_secs(42)), "42s");
+        assert_eq!(duration(Duration::from_secs(185)), "3m05s");
+        assert_eq!(duration(Duration::from_secs(7_620)), "2h07m");
     }
 }
