@@ -8,6 +8,7 @@
 mod damage;
 mod faults;
 mod files;
+mod foreign;
 mod kill;
 mod made;
 mod model;

@@ -3,13 +3,20 @@
 use std::{
     fs::{self, File},
     ops::ControlFlow,
+    sync::Arc,
     time::Duration,
 };
 
 use rarest_metainfo::PieceIndex;
-use rarest_piece_store::{Check, LoadError, MAX_RESUME_LENGTH, Part, Resume, ResumeError, Totals};
+use rarest_piece_store::{
+    Check, LoadError, MAX_RESUME_LENGTH, MemoryStorage, Part, PieceStore, Resume, ResumeError,
+    Totals,
+};
 
-use crate::made::{self, Made, file};
+use crate::{
+    foreign::{METAINFO, resume_data_does_no_harm},
+    made::{self, Made, file},
+};
 
 const KIB: usize = 1024;
 
@@ -278,5 +285,13 @@ proptest::proptest! {
         let resume = store.resume(Totals { downloaded, uploaded: 0 }).unwrap();
         let decoded = Resume::decode(&resume.encode(&made.metainfo), &made.metainfo).unwrap();
         proptest::prop_assert_eq!(decoded, resume);
+    }
+    #[test]
+    fn damaged_resume_data_does_no_harm(at: proptest::sample::Index, value: u8, cut: proptest::sample::Index) {
+        let store = PieceStore::new(MemoryStorage::new(0), Arc::new(METAINFO.clone()));
+        let mut bytes = store.resume(TOTALS).unwrap().encode(&METAINFO);
+        let index = at.index(bytes.len());
+        bytes[index] = value;
+        resume_data_does_no_harm(&bytes[..=cut.index(bytes.len())]);
     }
 }
