@@ -232,6 +232,22 @@ impl Choker {
         }
     }
 
+    /// Panics when something that is kept up to date differs from what it would be if counted anew.
+    pub(crate) fn assert_consistent(&self, now: Instant) {
+        let mut served = 0;
+        let mut waiting = BTreeSet::new();
+        for (peer, seat) in self.interested_seats() {
+            match seat.service {
+                Service::Unchoked { .. } => served += 1,
+                Service::Choked { since } => _ = waiting.insert((since, peer)),
+            }
+        }
+        assert_eq!(self.served, served);
+        assert_eq!(self.waiting, waiting);
+        let is_slot_kept = served < self.slot_count(now) && !waiting.is_empty();
+        assert!(!is_slot_kept, "a slot is free while somebody waits");
+    }
+
     fn best_givers(&self, now: Instant, slots: usize, rng: &mut impl Rng) -> BTreeSet<PeerSlot> {
         let mut interested = self.interested_seats();
         interested.sort_by_key(|(peer, seat)| {

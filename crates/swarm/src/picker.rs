@@ -4,8 +4,11 @@
 //! is left that nobody was asked for, or too many pieces are in the making, blocks are asked of several peers.
 
 mod availability;
+mod consistency;
 mod endgame;
 mod interest;
+mod storing;
+mod wanting;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,9 +21,7 @@ use rand::Rng;
 use rarest_metainfo::{Bitfield, Block, BlockRequest, Geometry, PieceIndex};
 
 use crate::Priority;
-use crate::has::Has;
 use crate::limits::{ENDGAME_REQUESTS, RANDOM_FIRST_PIECES, SPARE_BEGUN_PIECES};
-use crate::output::BlockData;
 use crate::piece::{Gathered, PeerSlot, Piece, Share, Stage, block_at};
 use crate::pipeline::Pipeline;
 
@@ -124,73 +125,6 @@ impl Picker {
         &self.availability
     }
 
-    /// The peer has these pieces: the whole of what it has so far.
-    pub(crate) fn joined(&mut self, pieces: &mut PeerPieces, has: Has) {
-        self.availability.leave(&pieces.has);
-        self.availability.join(&has);
-        pieces.of_use = has.count_in(&self.lacking);
-        pieces.has = has;
-        pieces.nothing_open_at = None;
-    }
-
-    /// The peer is gone.
-    pub(crate) fn left_by(&mut self, pieces: &PeerPieces) {
-        self.availability.leave(&pieces.has);
-    }
-
-    /// The peer has one more piece.
-    pub(crate) fn gained(&mut self, pieces: &mut PeerPieces, piece: PieceIndex) {
-        if let Has::Unknown = pieces.has {
-            pieces.has = Has::Some(Bitfield::empty(&self.geometry));
-        }
-        let Has::Some(bitfield) = &mut pieces.has else {
-            return;
-        };
-        if !bitfield.insert(piece) {
-            return;
-        }
-        self.availability.gain(piece);
-        if self.lacking.contains(piece) {
-            pieces.of_use += 1;
-            pieces.nothing_open_at = None;
-        }
-    }
-
-    /// The peer has one piece less.
-    pub(crate) fn dropped(&mut self, pieces: &mut PeerPieces, piece: PieceIndex) {
-        match &mut pieces.has {
-            Has::Unknown => return,
-            Has::Some(bitfield) => {
-                if !bitfield.remove(piece) {
-                    return;
-                }
-                self.availability.lose(piece);
-            }
-            Has::All => {
-                let mut bitfield = Bitfield::full(&self.geometry);
-                bitfield.remove(piece);
-                self.availability.seed_became_partial(&bitfield);
-                pieces.has = Has::Some(bitfield);
-            }
-        }
-        if self.lacking.contains(piece) {
-            pieces.of_use -= 1;
-        }
-    }
-
-    /// We have the piece: the peer is of less use.
-    pub(crate) fn peer_lost_use(&self, pieces: &mut PeerPieces, piece: PieceIndex) {
-        if pieces.has.contains(piece) && self.priority(piece) != Priority::Off {
-            pieces.of_use -= 1;
-        }
-    }
-
-    /// What is wanted has changed: counts anew how much of it the peer has.
-    pub(crate) fn recount(&self, pieces: &mut PeerPieces) {
-        pieces.of_use = pieces.has.count_in(&self.lacking);
-        pieces.nothing_open_at = None;
-    }
-
     pub(crate) fn priority(&self, piece: PieceIndex) -> Priority {
         self.priorities[piece.as_usize()]
     }
@@ -213,15 +147,6 @@ impl Picker {
     /// Number of pieces that were begun.
     pub(crate) fn begun_count(&self) -> usize {
         self.begun.len()
-    }
-
-    /// Blocks of begun pieces that are on disk, unverified.
-    pub(crate) fn on_disk(&self) -> impl Iterator<Item = Block> + '_ {
-        self.begun.iter().flat_map(move |(&index, piece)| {
-            piece
-                .spilled()
-                .map(move |number| block_at(&self.geometry, index, number))
-        })
     }
 
     /// Whether there is a wanted block that nobody was asked for.
@@ -400,237 +325,6 @@ impl Picker {
             }
             Some(Gathered::Duplicate) | None => None,
         }
-    }
-
-    /// A piece that became whole and must be verified, with its contents.
-    pub(crate) fn take_whole(&mut self) -> Option<(PieceIndex, Vec<BlockData>)> {
-        while let Some(index) = self.whole.pop_front() {
-            if let Some(piece) = self.begun.get(&index) {
-                return Some((index, piece.parts()));
-            }
-        }
-        None
-    }
-
-    /// The piece is on disk. Says whether that is new.
-    pub(crate) fn verified(&mut self, index: PieceIndex) -> bool {
-        if self.begun.contains_key(&index) {
-            self.change(index, |piece| piece.take_requests(|_, _| {}));
-            if let Some(piece) = self.begun.remove(&index) {
-                self.buffered -= piece.buffered();
-                self.spilling -= piece.spilling_bytes();
-                self.with_free
-                    .remove(&(Reverse(self.priority(index)), piece.begun, index));
-            }
-        }
-        self.alone.remove(&index);
-        self.availability.close(index);
-        let is_new = self.have.insert(index);
-        let length = u64::from(self.geometry.piece_length(index));
-        if is_new {
-            self.left -= length;
-        }
-        if self.lacking.remove(index) {
-            self.wanted_left -= length;
-        }
-        is_new
-    }
-
-    /// The piece does not fit its hash: all of its blocks are needed again, of one peer alone so that it is known who lied
-    /// should it be corrupt again. Gives who sent them.
-    pub(crate) fn corrupt(&mut self, index: PieceIndex) -> Vec<Option<IpAddr>> {
-        let is_expected = |piece: &Piece| piece.stage == Stage::Completing;
-        if !self.begun.get(&index).is_some_and(is_expected) {
-            return Vec::new();
-        }
-        let geometry = Arc::clone(&self.geometry);
-        let contributors = self
-            .change(index, |piece| {
-                let contributors = piece.contributors();
-                piece.restart(&geometry, index, Share::Alone(None));
-                contributors
-            })
-            .unwrap_or_default();
-        if self.priority(index) == Priority::Off {
-            self.begun.remove(&index);
-        } else {
-            self.alone.insert(index);
-        }
-        contributors
-    }
-
-    /// Whether blocks of an earlier run are part of the piece.
-    pub(crate) fn has_unknown_contributor(&self, index: PieceIndex) -> bool {
-        self.begun
-            .get(&index)
-            .is_some_and(Piece::has_unknown_contributor)
-    }
-
-    /// Gives up what the address sent of pieces that are not whole yet: it lied before.
-    pub(crate) fn discard_from(&mut self, ip: IpAddr) {
-        let begun: Vec<_> = self.begun.keys().copied().collect();
-        for index in begun {
-            self.change(index, |piece| {
-                if piece.stage == Stage::Gathering {
-                    piece.discard_from(ip);
-                }
-            });
-        }
-    }
-
-    /// The store could not write the piece; it waits in memory.
-    pub(crate) fn stall(&mut self, index: PieceIndex) {
-        self.change(index, |piece| {
-            if piece.stage == Stage::Completing {
-                piece.stage = Stage::Stalled;
-            }
-        });
-    }
-
-    /// What was on disk of a piece is gone: those blocks are needed again.
-    pub(crate) fn lose_spilled(&mut self, index: PieceIndex) {
-        self.change(index, |piece| {
-            if piece.stage == Stage::Completing {
-                piece.stage = Stage::Gathering;
-                piece.lose_spilled();
-            }
-        });
-        self.complete_if_whole(index);
-    }
-
-    /// The store works again: pieces that waited for it are handed out once more.
-    pub(crate) fn retry_stalled(&mut self) {
-        for (&index, piece) in &mut self.begun {
-            if piece.stage == Stage::Stalled {
-                piece.stage = Stage::Completing;
-                self.whole.push_back(index);
-            }
-        }
-    }
-
-    /// Hands out blocks to be written, until not more than `target` bytes stay in memory. First those of pieces
-    /// that nobody works at, then of those that lack most.
-    pub(crate) fn spill(&mut self, target: u64) -> Vec<(Block, Bytes)> {
-        let mut pieces: Vec<_> = self
-            .begun
-            .iter()
-            .filter(|(_, piece)| piece.stage == Stage::Gathering && piece.buffered() > 0)
-            .map(|(&index, piece)| (piece.requests() > 0, Reverse(piece.missing()), index))
-            .collect();
-        pieces.sort_unstable();
-        let mut blocks = Vec::new();
-        for (_, _, index) in pieces {
-            if self.buffered - self.spilling <= target {
-                break;
-            }
-            self.spill_piece(index, &mut blocks);
-        }
-        blocks
-    }
-
-    /// Hands out the blocks of one piece to be written.
-    pub(crate) fn spill_piece(&mut self, index: PieceIndex, blocks: &mut Vec<(Block, Bytes)>) {
-        let geometry = Arc::clone(&self.geometry);
-        let mut spilling = 0;
-        self.change(index, |piece| {
-            if piece.stage == Stage::Gathering {
-                piece.spill(|number, data| {
-                    spilling += data.len() as u64;
-                    blocks.push((block_at(&geometry, index, number), data));
-                });
-            }
-        });
-        self.spilling += spilling;
-    }
-
-    /// A block that was handed out to be spilled is on disk.
-    pub(crate) fn spill_done(&mut self, block: Block) {
-        let bytes = self.change(block.piece(), |piece| {
-            piece.spill_done(block.index_in_piece())
-        });
-        self.spilling -= bytes.unwrap_or(0);
-        self.complete_if_whole(block.piece());
-    }
-
-    /// A block that was handed out to be spilled could not be written.
-    pub(crate) fn spill_failed(&mut self, block: Block) {
-        let bytes = self.change(block.piece(), |piece| {
-            piece.spill_failed(block.index_in_piece())
-        });
-        self.spilling -= bytes.unwrap_or(0);
-        self.complete_if_whole(block.piece());
-    }
-
-    /// Changes what is wanted. Gives the requests that are wanted no longer.
-    pub(crate) fn set_priorities(
-        &mut self,
-        changes: &[(PieceIndex, Priority)],
-    ) -> Vec<(PeerSlot, Block)> {
-        let mut unwanted = Vec::new();
-        for &(index, _) in changes {
-            self.availability.close(index);
-        }
-        self.availability.sort_later();
-        for &(index, priority) in changes {
-            self.set_priority(index, priority, &mut unwanted);
-        }
-        unwanted
-    }
-
-    fn set_priority(
-        &mut self,
-        index: PieceIndex,
-        priority: Priority,
-        unwanted: &mut Vec<(PeerSlot, Block)>,
-    ) {
-        let before = std::mem::replace(&mut self.priorities[index.as_usize()], priority);
-        if self.have.contains(index) {
-            return;
-        }
-        let length = u64::from(self.geometry.piece_length(index));
-        if priority == Priority::Off {
-            if self.lacking.remove(index) {
-                self.wanted_left -= length;
-            }
-        } else if self.lacking.insert(index) {
-            self.wanted_left += length;
-        }
-        let Some(piece) = self.begun.get_mut(&index) else {
-            self.open(index);
-            return;
-        };
-        if std::mem::take(&mut piece.is_listed) {
-            self.with_free
-                .remove(&(Reverse(before), piece.begun, index));
-        }
-        let geometry = Arc::clone(&self.geometry);
-        self.change(index, |piece| {
-            if priority == Priority::Off {
-                piece.take_requests(|number, slot| {
-                    unwanted.push((slot, block_at(&geometry, index, number)));
-                });
-            }
-        });
-        if priority == Priority::Off && self.begun[&index].is_untouched() {
-            self.begun.remove(&index);
-            self.alone.remove(&index);
-        }
-        self.freed = true;
-    }
-
-    fn found_on_disk(&mut self, block: Block) {
-        let index = block.piece();
-        let is_aligned = self.geometry.block_at(index, block.index_in_piece()) == Some(block);
-        if self.have.contains(index) || !is_aligned {
-            return;
-        }
-        if !self.begun.contains_key(&index) {
-            self.begin(index);
-        }
-        self.change(index, |piece| {
-            piece.found_on_disk(block.index_in_piece(), block.length());
-        });
-        self.complete_if_whole(index);
     }
 
     /// Makes a piece that is lacking available to be begun.

@@ -1,14 +1,14 @@
 //! A piece that was begun: which of its blocks are free, asked for, gathered or on disk.
 
+mod requests;
+
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use rarest_metainfo::{Block, Geometry, PieceIndex};
 
 use crate::output::BlockData;
-
-/// Most peers that are asked for one block at a time. More would waste what they send.
-pub(crate) const MAX_REQUESTERS: usize = 3;
+use requests::{FreeBlocks, Requesters};
 
 /// A peer as the picker knows it: its place among the connected peers.
 pub(crate) type PeerSlot = u32;
@@ -73,13 +73,6 @@ enum State {
     Padding {
         length: u32,
     },
-}
-
-/// The peers that were asked for a block: at least one.
-#[derive(Clone, Copy, Debug)]
-struct Requesters {
-    peers: [PeerSlot; MAX_REQUESTERS],
-    count: usize,
 }
 
 /// What became of a block that came in.
@@ -147,7 +140,7 @@ impl Piece {
     }
 
     pub(crate) fn free_count(&self) -> u32 {
-        self.free.count
+        self.free.count()
     }
 
     pub(crate) fn missing(&self) -> u32 {
@@ -203,9 +196,7 @@ impl Piece {
     /// Whether others were asked for the block and `peer` may be asked for it too.
     pub(crate) fn may_duplicate(&self, number: u32, peer: PeerSlot) -> bool {
         match &self.blocks[number as usize] {
-            State::Requested(requesters) => {
-                requesters.count < MAX_REQUESTERS && !requesters.contains(peer)
-            }
+            State::Requested(requesters) => requesters.has_room() && !requesters.contains(peer),
             _ => false,
         }
     }
@@ -222,6 +213,15 @@ impl Piece {
         u32::try_from(self.blocks.len()).expect("a piece has fewer than 2^18 blocks")
     }
 
+    /// Peers that are asked for the block now.
+    pub(crate) fn requesters(&self, number: u32) -> impl Iterator<Item = PeerSlot> + '_ {
+        let requesters = match &self.blocks[number as usize] {
+            State::Requested(requesters) => Some(requesters),
+            _ => None,
+        };
+        requesters.into_iter().flat_map(Requesters::iter)
+    }
+
     /// Takes a request back; says whether the block is free now.
     pub(crate) fn returned(&mut self, number: u32, peer: PeerSlot) -> bool {
         let State::Requested(requesters) = &mut self.blocks[number as usize] else {
@@ -231,7 +231,7 @@ impl Piece {
             return false;
         }
         self.requests -= 1;
-        if requesters.count == 0 {
+        if requesters.count() == 0 {
             self.blocks[number as usize] = State::Free;
             self.free.insert(number);
             return true;
@@ -253,7 +253,7 @@ impl Piece {
                 Vec::new()
             }
             State::Requested(requesters) => {
-                self.requests -= u32::try_from(requesters.count).expect("at most MAX_REQUESTERS");
+                self.requests -= requesters.count();
                 requesters.iter().filter(|&other| other != peer).collect()
             }
             State::Gathered { .. } | State::Spilled { .. } | State::Padding { .. } => {
@@ -422,81 +422,6 @@ impl Piece {
             }
             _ => 0,
         }
-    }
-}
-
-impl Requesters {
-    fn one(peer: PeerSlot) -> Self {
-        Self {
-            peers: [peer; MAX_REQUESTERS],
-            count: 1,
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = PeerSlot> + '_ {
-        self.peers[..self.count].iter().copied()
-    }
-
-    fn contains(&self, peer: PeerSlot) -> bool {
-        self.peers[..self.count].contains(&peer)
-    }
-
-    fn push(&mut self, peer: PeerSlot) {
-        self.peers[self.count] = peer;
-        self.count += 1;
-    }
-
-    fn remove(&mut self, peer: PeerSlot) -> bool {
-        let Some(at) = self.iter().position(|other| other == peer) else {
-            return false;
-        };
-        self.count -= 1;
-        self.peers[at] = self.peers[self.count];
-        true
-    }
-}
-
-/// The free blocks of a piece: a piece may have many thousands.
-#[derive(Debug)]
-struct FreeBlocks {
-    words: Box<[u64]>,
-    count: u32,
-}
-
-impl FreeBlocks {
-    fn none(block_count: u32) -> Self {
-        Self {
-            words: vec![0; block_count.div_ceil(64) as usize].into(),
-            count: 0,
-        }
-    }
-
-    fn insert(&mut self, number: u32) {
-        let mask = 1 << (number % 64);
-        let word = &mut self.words[number as usize / 64];
-        self.count += u32::from(*word & mask == 0);
-        *word |= mask;
-    }
-
-    fn remove(&mut self, number: u32) {
-        let mask = 1 << (number % 64);
-        let word = &mut self.words[number as usize / 64];
-        self.count -= u32::from(*word & mask != 0);
-        *word &= !mask;
-    }
-
-    /// The first free block that is not before `from`.
-    fn next(&self, from: u32) -> Option<u32> {
-        let first = from as usize / 64;
-        let mut mask = u64::MAX << (from % 64);
-        for (word, bits) in (0u32..).zip(&self.words).skip(first) {
-            let bits = bits & mask;
-            if bits != 0 {
-                return Some(word * 64 + bits.trailing_zeros());
-            }
-            mask = u64::MAX;
-        }
-        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! One torrent: what happens when. The data is kept by the picker, the choker, the peer book and the peers.
 
 mod connections;
+mod consistency;
 mod events;
 mod pieces;
 mod requests;

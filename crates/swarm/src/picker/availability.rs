@@ -1,5 +1,8 @@
 //! How many peers have each piece, and the pieces not begun yet in that order.
 
+#[cfg(test)]
+mod model;
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::Event;
+use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_swarm::limits::{MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS};
 use rarest_swarm::{Config, Direction, DisconnectReason, Ended, PeerSource, Refused};
 
@@ -229,4 +230,20 @@ fn a_lost_peer_is_dialled_again() {
     stage.disconnect(peer);
     stage.pass(Duration::from_secs(16));
     assert_eq!(stage.dialled, [addr(1), addr(1)]);
+}
+
+#[test]
+fn an_upload_only_peer_without_pieces_may_lack_the_metadata_and_is_kept() {
+    let mut stage = Stage::with(Config::default(), geometry(2, 1), |start| {
+        start.verified = Bitfield::full(&start.geometry);
+    });
+    let mut handshake = ExtensionHandshake::default();
+    handshake.upload_only = Some(true);
+    let upload_only = Event::ExtensionHandshake(Box::new(handshake));
+    let empty = stage.partial(1, &[]);
+    stage.send(empty, vec![upload_only.clone()]);
+    assert_eq!(stage.dropped, []);
+    let partial = stage.partial(2, &[1]);
+    stage.send(partial, vec![upload_only]);
+    assert_eq!(stage.dropped, [(partial, DisconnectReason::BothComplete)]);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rarest_metainfo::{Block, Geometry};
 use rarest_peer_wire::connection::{Command, Event};
+use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_swarm::{Config, Direction, TorrentEvent};
 use std::sync::Arc;
 
@@ -280,4 +281,21 @@ fn a_peer_of_another_torrent_is_refused() {
         &handshake,
     );
     assert!(result.is_err());
+}
+
+#[test]
+fn the_peers_request_queue_bounds_the_pipeline() {
+    let mut stage = Stage::new(100, 4);
+    let peer = stage.connect(1);
+    let mut handshake = ExtensionHandshake::default();
+    handshake.request_queue = Some(3);
+    let all = stage.bitfield(&(0..99).collect::<Vec<_>>());
+    let introduced = Event::ExtensionHandshake(Box::new(handshake));
+    stage.send(peer, vec![introduced, Event::Has(all), Event::Unchoked]);
+    for _ in 0..20 {
+        let asked = stage.asked(peer);
+        assert_eq!(asked.len(), 3);
+        stage.now += Duration::from_millis(1);
+        stage.answer(peer, &asked);
+    }
 }

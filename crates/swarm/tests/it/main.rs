@@ -1,6 +1,8 @@
 //! Stories of one torrent, told through its public surface in virtual time.
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+mod any_input;
+mod any_order;
 mod choking;
 mod connecting;
 mod corruption;

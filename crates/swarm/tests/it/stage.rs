@@ -122,6 +122,9 @@ impl Stage {
                 other => panic!("unexpected {other:?}"),
             }
         }
+        if self.geometry.piece_count() <= 1000 {
+            self.torrent.assert_consistent(self.now);
+        }
     }
 
     fn forget(&mut self, key: PeerKey) {
@@ -207,6 +210,12 @@ impl Stage {
         blocks
             .filter(|&block| !self.cancelled.contains(&(key, block)))
             .collect()
+    }
+
+    /// Requests that the peer owes an answer, cancelled or not.
+    pub(crate) fn outstanding(&self, key: PeerKey) -> Vec<Block> {
+        let blocks = self.requests.get(&key).into_iter().flatten();
+        blocks.copied().collect()
     }
 
     /// The peer rejects what was cancelled.

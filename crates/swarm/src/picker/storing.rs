@@ -1,0 +1,198 @@
+//! Pieces on their way to the disk: whole, spilled, verified or corrupt.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rarest_metainfo::{Block, PieceIndex};
+
+use super::Picker;
+use crate::Priority;
+use crate::output::BlockData;
+use crate::piece::{Piece, Share, Stage, block_at};
+
+impl Picker {
+    /// Blocks of begun pieces that are on disk, unverified.
+    pub(crate) fn on_disk(&self) -> impl Iterator<Item = Block> + '_ {
+        self.begun.iter().flat_map(move |(&index, piece)| {
+            piece
+                .spilled()
+                .map(move |number| block_at(&self.geometry, index, number))
+        })
+    }
+
+    /// A piece that became whole and must be verified, with its contents.
+    pub(crate) fn take_whole(&mut self) -> Option<(PieceIndex, Vec<BlockData>)> {
+        while let Some(index) = self.whole.pop_front() {
+            if let Some(piece) = self.begun.get(&index) {
+                return Some((index, piece.parts()));
+            }
+        }
+        None
+    }
+
+    /// The piece is on disk. Says whether that is new.
+    pub(crate) fn verified(&mut self, index: PieceIndex) -> bool {
+        if self.begun.contains_key(&index) {
+            self.change(index, |piece| piece.take_requests(|_, _| {}));
+            if let Some(piece) = self.begun.remove(&index) {
+                self.buffered -= piece.buffered();
+                self.spilling -= piece.spilling_bytes();
+                self.with_free
+                    .remove(&(Reverse(self.priority(index)), piece.begun, index));
+            }
+        }
+        self.alone.remove(&index);
+        self.availability.close(index);
+        let is_new = self.have.insert(index);
+        let length = u64::from(self.geometry.piece_length(index));
+        if is_new {
+            self.left -= length;
+        }
+        if self.lacking.remove(index) {
+            self.wanted_left -= length;
+        }
+        is_new
+    }
+
+    /// The piece does not fit its hash: all of its blocks are needed again, of one peer alone so that it is known who lied
+    /// should it be corrupt again. Gives who sent them.
+    pub(crate) fn corrupt(&mut self, index: PieceIndex) -> Vec<Option<IpAddr>> {
+        let is_expected = |piece: &Piece| piece.stage == Stage::Completing;
+        if !self.begun.get(&index).is_some_and(is_expected) {
+            return Vec::new();
+        }
+        let geometry = Arc::clone(&self.geometry);
+        let contributors = self
+            .change(index, |piece| {
+                let contributors = piece.contributors();
+                piece.restart(&geometry, index, Share::Alone(None));
+                contributors
+            })
+            .unwrap_or_default();
+        if self.priority(index) == Priority::Off {
+            self.begun.remove(&index);
+        } else {
+            self.alone.insert(index);
+        }
+        contributors
+    }
+
+    /// Whether blocks of an earlier run are part of the piece.
+    pub(crate) fn has_unknown_contributor(&self, index: PieceIndex) -> bool {
+        self.begun
+            .get(&index)
+            .is_some_and(Piece::has_unknown_contributor)
+    }
+
+    /// Gives up what the address sent of pieces that are not whole yet: it lied before.
+    pub(crate) fn discard_from(&mut self, ip: IpAddr) {
+        let begun: Vec<_> = self.begun.keys().copied().collect();
+        for index in begun {
+            self.change(index, |piece| {
+                if piece.stage == Stage::Gathering {
+                    piece.discard_from(ip);
+                }
+            });
+        }
+    }
+
+    /// The store could not write the piece; it waits in memory.
+    pub(crate) fn stall(&mut self, index: PieceIndex) {
+        self.change(index, |piece| {
+            if piece.stage == Stage::Completing {
+                piece.stage = Stage::Stalled;
+            }
+        });
+    }
+
+    /// What was on disk of a piece is gone: those blocks are needed again.
+    pub(crate) fn lose_spilled(&mut self, index: PieceIndex) {
+        self.change(index, |piece| {
+            if piece.stage == Stage::Completing {
+                piece.stage = Stage::Gathering;
+                piece.lose_spilled();
+            }
+        });
+        self.complete_if_whole(index);
+    }
+
+    /// The store works again: pieces that waited for it are handed out once more.
+    pub(crate) fn retry_stalled(&mut self) {
+        for (&index, piece) in &mut self.begun {
+            if piece.stage == Stage::Stalled {
+                piece.stage = Stage::Completing;
+                self.whole.push_back(index);
+            }
+        }
+    }
+
+    /// Hands out blocks to be written, until not more than `target` bytes stay in memory. First those of pieces
+    /// that nobody works at, then of those that lack most.
+    pub(crate) fn spill(&mut self, target: u64) -> Vec<(Block, Bytes)> {
+        let mut pieces: Vec<_> = self
+            .begun
+            .iter()
+            .filter(|(_, piece)| piece.stage == Stage::Gathering && piece.buffered() > 0)
+            .map(|(&index, piece)| (piece.requests() > 0, Reverse(piece.missing()), index))
+            .collect();
+        pieces.sort_unstable();
+        let mut blocks = Vec::new();
+        for (_, _, index) in pieces {
+            if self.buffered - self.spilling <= target {
+                break;
+            }
+            self.spill_piece(index, &mut blocks);
+        }
+        blocks
+    }
+
+    /// Hands out the blocks of one piece to be written.
+    pub(crate) fn spill_piece(&mut self, index: PieceIndex, blocks: &mut Vec<(Block, Bytes)>) {
+        let geometry = Arc::clone(&self.geometry);
+        let mut spilling = 0;
+        self.change(index, |piece| {
+            if piece.stage == Stage::Gathering {
+                piece.spill(|number, data| {
+                    spilling += data.len() as u64;
+                    blocks.push((block_at(&geometry, index, number), data));
+                });
+            }
+        });
+        self.spilling += spilling;
+    }
+
+    /// A block that was handed out to be spilled is on disk.
+    pub(crate) fn spill_done(&mut self, block: Block) {
+        let bytes = self.change(block.piece(), |piece| {
+            piece.spill_done(block.index_in_piece())
+        });
+        self.spilling -= bytes.unwrap_or(0);
+        self.complete_if_whole(block.piece());
+    }
+
+    /// A block that was handed out to be spilled could not be written.
+    pub(crate) fn spill_failed(&mut self, block: Block) {
+        let bytes = self.change(block.piece(), |piece| {
+            piece.spill_failed(block.index_in_piece())
+        });
+        self.spilling -= bytes.unwrap_or(0);
+        self.complete_if_whole(block.piece());
+    }
+
+    pub(super) fn found_on_disk(&mut self, block: Block) {
+        let index = block.piece();
+        let is_aligned = self.geometry.block_at(index, block.index_in_piece()) == Some(block);
+        if self.have.contains(index) || !is_aligned {
+            return;
+        }
+        if !self.begun.contains_key(&index) {
+            self.begin(index);
+        }
+        self.change(index, |piece| {
+            piece.found_on_disk(block.index_in_piece(), block.length());
+        });
+        self.complete_if_whole(index);
+    }
+}
