@@ -193,7 +193,11 @@ impl Torrent {
             return;
         };
         if let Some(addr) = self.remove(now, slot) {
-            self.book.disconnected(now, addr);
+            match reason {
+                // It was of use, and is again as soon as the torrent goes on.
+                DisconnectReason::Paused => self.book.not_dialled(addr),
+                _ => self.book.disconnected(now, addr),
+            }
         }
         self.outputs.push_back(Output::Disconnect(key, reason));
     }
