@@ -69,7 +69,7 @@ impl Default for Builder {
                 max_half_open: 50,
                 connect_timeout: Duration::from_secs(10),
                 handshake_timeout: Duration::from_secs(10),
-                disk_threads: 2,
+                disk_threads: 3,
                 stall_timeout: Some(DEFAULT_STALL_TIMEOUT),
                 resume_interval: Duration::from_secs(30),
                 storage_retry: Duration::from_secs(10),
@@ -148,7 +148,7 @@ impl Builder {
         self
     }
 
-    /// The number of threads that hash, read and write. 2 by default.
+    /// The number of threads that hash, read and write. 3 by default: one torrent writes with all but one of them.
     pub fn disk_threads(mut self, threads: usize) -> Self {
         self.config.disk_threads = threads.max(1);
         self

@@ -9,13 +9,18 @@ use tokio::sync::Notify;
 
 /// A bound on the bytes that were read from sockets and are not on the disk yet.
 ///
-/// It is asked before a socket is read; when it is spent, nobody reads until the disk has caught up.
+/// It is asked before a socket is read; when it is spent, nobody reads until the disk has caught up. No torrent may hold all of
+/// it, so that one whose disk hangs leaves the others something.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
     used: AtomicUsize,
     freed: Notify,
 }
+
+/// The bytes that one torrent holds.
+#[derive(Debug, Default)]
+pub(crate) struct Held(AtomicUsize);
 
 impl MemoryBudget {
     pub(crate) fn new(limit: usize) -> Self {
@@ -26,14 +31,11 @@ impl MemoryBudget {
         }
     }
 
-    /// Bytes that are counted now.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that may still be read.
-    pub(crate) fn left(&self) -> usize {
-        self.limit.saturating_sub(self.used())
+    /// Bytes that may still be read for a torrent.
+    pub(crate) fn left(&self, held: &Held) -> usize {
+        let left = self.limit.saturating_sub(self.used());
+        let share = self.limit / 8 * 7;
+        left.min(share.saturating_sub(held.0.load(Ordering::Relaxed)))
     }
 
     /// How many bytes of partial pieces a torrent may keep: any number while there is room.
@@ -51,30 +53,37 @@ impl MemoryBudget {
         }
     }
 
-    /// Replaces a holder's count by a new one.
-    pub(crate) fn recount(&self, before: usize, after: usize) {
-        if after >= before {
-            self.used.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            let used_before = self.used.fetch_sub(before - after, Ordering::Relaxed);
-            if used_before >= self.limit && used_before - (before - after) < self.limit {
-                self.freed.notify_waiters();
-            }
+    /// Counts bytes that were read.
+    pub(crate) fn add(&self, held: &Held, bytes: usize) {
+        held.0.fetch_add(bytes, Ordering::Relaxed);
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes no longer, and lets those read who wait for it.
+    pub(crate) fn release(&self, held: &Held, bytes: usize) {
+        if bytes > 0 {
+            held.0.fetch_sub(bytes, Ordering::Relaxed);
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            self.freed.notify_waiters();
         }
     }
 
-    /// Waits until something may be read.
-    pub(crate) async fn available(&self) {
+    /// Waits until something may be read for a torrent.
+    pub(crate) async fn available(&self, held: &Held) {
         let mut freed = std::pin::pin!(self.freed.notified());
         loop {
             // Enlisted before the look, so that nothing that is freed in between goes unnoticed.
             freed.as_mut().enable();
-            if self.left() > 0 {
+            if self.left(held) > 0 {
                 return;
             }
             freed.as_mut().await;
             freed.set(self.freed.notified());
         }
+    }
+
+    fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
     }
 }
 
@@ -141,26 +150,34 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_goes_on_when_the_disk_has_caught_up() {
-        let budget = MemoryBudget::new(100);
-        budget.recount(0, 120);
-        assert_eq!(budget.left(), 0);
+        let (budget, held) = (MemoryBudget::new(1000), Held::default());
+        budget.add(&held, 1200);
+        assert_eq!(budget.left(&held), 0);
         let waiting = async {
-            budget.available().await;
-            budget.left()
+            budget.available(&held).await;
+            budget.left(&held)
         };
-        let freeing = async { budget.recount(120, 30) };
+        let freeing = async { budget.release(&held, 900) };
         let (left, ()) = tokio::join!(waiting, freeing);
-        assert_eq!(left, 70);
+        assert_eq!(left, 575);
+    }
+
+    #[test]
+    fn one_torrent_leaves_the_others_something() {
+        let (budget, hanging) = (MemoryBudget::new(1000), Held::default());
+        budget.add(&hanging, budget.left(&hanging));
+        assert_eq!(budget.left(&hanging), 0);
+        assert_eq!(budget.left(&Held::default()), 125);
     }
 
     #[test]
     fn partial_pieces_are_given_up_before_the_budget_is_spent() {
-        let budget = MemoryBudget::new(1000);
-        budget.recount(0, 700);
+        let (budget, held) = (MemoryBudget::new(1000), Held::default());
+        budget.add(&held, 700);
         assert_eq!(budget.spill_target(), None);
-        budget.recount(0, 100);
+        budget.add(&held, 100);
         assert_eq!(budget.spill_target(), Some(125));
-        budget.recount(0, 150);
+        budget.add(&held, 150);
         assert_eq!(budget.spill_target(), Some(0));
     }
 

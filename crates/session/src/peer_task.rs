@@ -183,7 +183,7 @@ impl Driver {
                         self.torrent.send(failed).await.map_err(|_| End::Dismissed)?;
                     }
                 }
-                () = self.shared.budget.available(), if self.awaits_memory => self.awaits_memory = false,
+                () = self.shared.budget.available(&self.entry.memory), if self.awaits_memory => self.awaits_memory = false,
                 () = self.timer.as_mut() => self.handle_timeout(now()),
             }
         }
@@ -213,7 +213,7 @@ impl Driver {
     fn read(&mut self, now: Instant) -> Result<(), End> {
         let most = self.input.next_read();
         let allowed = match self.download.allowance(now, most) {
-            Ok(bytes) => bytes.min(self.shared.budget.left()),
+            Ok(bytes) => bytes.min(self.shared.budget.left(&self.entry.memory)),
             Err(later) => {
                 self.read_after = Some(later);
                 return Ok(());
@@ -281,14 +281,14 @@ impl Driver {
             return Ok(());
         }
         self.entry.totals.add_downloaded(block_bytes as u64);
-        self.shared.budget.recount(0, block_bytes);
+        self.shared.budget.add(&self.entry.memory, block_bytes);
         let mail = PeerMail::Events {
             peer: self.key,
             events,
             block_bytes,
         };
         if self.torrent.send(mail).await.is_err() {
-            self.shared.budget.recount(block_bytes, 0);
+            self.shared.budget.release(&self.entry.memory, block_bytes);
             return Err(End::Dismissed);
         }
         Ok(())

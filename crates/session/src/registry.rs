@@ -8,6 +8,7 @@ use rarest_metainfo::{InfoHash, Metainfo};
 use tokio::sync::{mpsc, watch};
 
 use crate::limiter::Limiter;
+use crate::memory::Held;
 use crate::session::Shared;
 use crate::torrent_task::{Driver, Mail};
 use crate::{AddError, Gone, Incomplete, Limits, Stats, TorrentId};
@@ -93,6 +94,8 @@ pub(crate) struct Entry {
     pub(crate) download: Arc<Limiter>,
     pub(crate) upload: Arc<Limiter>,
     pub(crate) totals: Totals,
+    /// Bytes between sockets and disk.
+    pub(crate) memory: Held,
     pub(crate) stats: watch::Sender<Stats>,
     pub(crate) progress: watch::Sender<Progress>,
     place: Mutex<Place>,
@@ -145,6 +148,7 @@ impl Entry {
             download: Arc::new(Limiter::new(limits.download)),
             upload: Arc::new(Limiter::new(limits.upload)),
             totals: Totals::default(),
+            memory: Held::default(),
             stats: watch::Sender::default(),
             progress: watch::Sender::default(),
             place: Mutex::new(Place::New),
@@ -169,7 +173,8 @@ impl Entry {
                 let _ = sender.send(mail);
                 if let Place::Asleep(driver) = std::mem::replace(&mut *place, Place::Awake(sender))
                 {
-                    shared.tasks.spawn(driver.run(receiver));
+                    // Mail also comes from the disk threads, which are in no runtime.
+                    shared.tasks.spawn_on(driver.run(receiver), &shared.runtime);
                 }
                 Ok(())
             }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rarest_metainfo::PeerId;
 use rarest_peer_wire::connection;
 use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) half_open_in: Arc<Semaphore>,
     pub(crate) announcer: Announcer,
     pub(crate) tasks: TaskTracker,
+    pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
 }
 
@@ -100,6 +102,7 @@ impl Session {
             half_open_in: Arc::new(Semaphore::new(config.max_half_open)),
             announcer,
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             stop: stop.clone(),
             config,
         });

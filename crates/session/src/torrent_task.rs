@@ -224,7 +224,7 @@ impl Driver {
             torrent.handle_memory_pressure(now, target_bytes as u64);
         }
         self.carry_out_decisions();
-        self.complete_pieces();
+        self.start_writing();
         let of_machine = match &self.stage {
             Stage::Active(torrent) => torrent.next_timeout(),
             Stage::New | Stage::Checking | Stage::Unreadable => None,
@@ -247,7 +247,7 @@ impl Driver {
                 Output::Commands(peer, commands) => self.command_peer(peer, commands),
                 Output::Dial(address) => self.dial(address),
                 Output::CompletePiece(piece) => self.disk.add_piece(piece),
-                Output::Spill(blocks) => self.spill(blocks),
+                Output::Spill(blocks) => self.disk.add_spill(blocks),
                 Output::Disconnect(peer, reason) => self.disconnect(peer, reason),
                 Output::Ban(address, reason) => self.banned(address, reason),
                 Output::Event(event) => self.handle_event(&event),
@@ -264,7 +264,9 @@ impl Driver {
             }
             Stage::New | Stage::Checking | Stage::Unreadable => 0,
         };
-        self.shared.budget.recount(self.counted, held);
+        let (budget, memory) = (&self.shared.budget, &self.entry.memory);
+        budget.add(memory, held.saturating_sub(self.counted));
+        budget.release(memory, self.counted.saturating_sub(held));
         self.counted = held;
     }
 
@@ -333,7 +335,7 @@ impl Driver {
         self.peers.clear();
         drop(peer_mailbox);
         self.finish_disk_work(&mut mailbox).await;
-        self.shared.budget.recount(self.counted, 0);
+        self.shared.budget.release(&self.entry.memory, self.counted);
         // From here on commands are refused, rather than left without an answer.
         self.entry.close(gone);
         match leave {

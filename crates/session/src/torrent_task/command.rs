@@ -59,6 +59,7 @@ impl Driver {
                 self.shared.announcer.stop(self.entry.id);
                 // What was gathered goes to the disk before resume data says so.
                 self.carry_out_decisions();
+                self.start_writing();
             }
             self.observed.changed();
             self.tell(TorrentEvent::Paused);

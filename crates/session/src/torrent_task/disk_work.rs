@@ -66,8 +66,10 @@ pub(super) struct DiskWork {
     priorities: Option<Box<[FilePriority]>>,
     /// Pieces that wait for a thread.
     waiting: VecDeque<CompletePiece>,
-    /// Jobs that complete pieces.
-    completing: usize,
+    /// Blocks of partial pieces that wait for a thread. They come first: they are to free memory.
+    spilling: VecDeque<Vec<(Block, Bytes)>>,
+    /// Jobs that write.
+    writing: usize,
     /// All jobs whose mail has not come.
     jobs: usize,
     trouble: Option<Trouble>,
@@ -104,7 +106,8 @@ impl DiskWork {
             existing,
             priorities,
             waiting: VecDeque::new(),
-            completing: 0,
+            spilling: VecDeque::new(),
+            writing: 0,
             jobs: 0,
             trouble: None,
             saving: Saving::default(),
@@ -124,13 +127,29 @@ impl DiskWork {
         [retry, self.saving.due()].into_iter().flatten().min()
     }
 
+    /// Whether nothing is under way and nothing waits.
+    fn is_idle(&self) -> bool {
+        self.jobs == 0 && self.waiting.is_empty() && self.spilling.is_empty()
+    }
+
+    /// Whether it failed, and is not to be used for a while.
+    fn awaits_retry(&self) -> bool {
+        let retry_at = self.trouble.as_ref().and_then(|trouble| trouble.retry_at);
+        retry_at.is_some()
+    }
+
     pub(super) fn add_piece(&mut self, piece: CompletePiece) {
         self.waiting.push_back(piece);
+    }
+
+    pub(super) fn add_spill(&mut self, blocks: Vec<(Block, Bytes)>) {
+        self.spilling.push_back(blocks);
     }
 
     /// Pieces that wait are forgotten: they are downloaded again, or found by a check.
     pub(super) fn forget_waiting(&mut self) {
         self.waiting.clear();
+        self.spilling.clear();
     }
 
     fn next_batch(&mut self) -> Vec<CompletePiece> {
@@ -144,6 +163,12 @@ impl DiskWork {
         }
         batch
     }
+}
+
+/// Threads that one torrent may write with. One is left for the others, and for reads: a disk that hangs must not hold up what
+/// lies on another.
+fn writers(disk_threads: usize) -> usize {
+    disk_threads.saturating_sub(1).max(1)
 }
 
 fn bytes_of(piece: &CompletePiece) -> usize {
@@ -179,28 +204,37 @@ fn digests(of_blocks: Vec<rarest_hash::Sha1Digest>) -> Vec<BlockDigest> {
 
 impl Driver {
     /// Hands pieces to the disk threads, all that wait at once: while they are busy, the next batch gathers.
-    pub(super) fn complete_pieces(&mut self) {
-        while self.disk.completing < self.shared.config.disk_threads {
+    pub(super) fn start_writing(&mut self) {
+        while self.disk.writing < writers(self.shared.config.disk_threads) {
+            if let Some(blocks) = self.disk.spilling.pop_front() {
+                self.spill(blocks);
+                continue;
+            }
             let batch = self.disk.next_batch();
             if batch.is_empty() {
                 return;
             }
-            self.disk.completing += 1;
-            self.run_job(
-                |shared| &shared.disk,
-                move |store| {
-                    let wholes: Vec<_> = batch.into_iter().map(whole_piece).collect();
-                    let results = store.complete(&wholes);
-                    let pieces = wholes.iter().map(|whole| whole.piece);
-                    DiskMail::Completed {
-                        results: pieces.zip(results).collect(),
-                    }
-                },
-            );
+            self.complete(batch);
         }
     }
 
-    pub(super) fn spill(&mut self, blocks: Vec<(Block, Bytes)>) {
+    fn complete(&mut self, batch: Vec<CompletePiece>) {
+        self.disk.writing += 1;
+        self.run_job(
+            |shared| &shared.disk,
+            move |store| {
+                let wholes: Vec<_> = batch.into_iter().map(whole_piece).collect();
+                let results = store.complete(&wholes);
+                let pieces = wholes.iter().map(|whole| whole.piece);
+                DiskMail::Completed {
+                    results: pieces.zip(results).collect(),
+                }
+            },
+        );
+    }
+
+    fn spill(&mut self, blocks: Vec<(Block, Bytes)>) {
+        self.disk.writing += 1;
         self.run_job(
             |shared| &shared.disk,
             move |store| {
@@ -236,12 +270,19 @@ impl Driver {
         match mail {
             DiskMail::Checked(found) => self.handle_checked(now, found),
             DiskMail::Completed { results } => {
-                self.disk.completing -= 1;
+                self.disk.writing -= 1;
                 for (piece, result) in results {
                     self.handle_completed(now, piece, result);
                 }
+                // On a disk that is almost full some pieces find room and others do not.
+                if self.disk.writing == 0 && !self.disk.awaits_retry() {
+                    self.storage_works();
+                }
             }
-            DiskMail::Spilled { blocks, result } => self.handle_spilled(now, &blocks, result),
+            DiskMail::Spilled { blocks, result } => {
+                self.disk.writing -= 1;
+                self.handle_spilled(now, &blocks, result);
+            }
             DiskMail::Saved(result) => self.handle_saved(now, result),
             DiskMail::Selected {
                 priorities,
@@ -260,7 +301,6 @@ impl Driver {
     ) {
         let result = match result {
             Ok(verified) => {
-                self.storage_works();
                 self.outdate_resume_data(now);
                 PieceResult::Verified {
                     block_digests: digests(verified.block_digests.unwrap_or_default()),
@@ -375,7 +415,7 @@ impl Driver {
     pub(super) async fn finish_disk_work(&mut self, mailbox: &mut mpsc::UnboundedReceiver<Mail>) {
         self.cancel_check();
         loop {
-            self.complete_pieces();
+            self.start_writing();
             if self.disk.jobs == 0 {
                 return;
             }

@@ -153,7 +153,7 @@ impl Driver {
                 }
                 // The machine holds them now, and counts them.
                 self.count_memory();
-                self.shared.budget.recount(block_bytes, 0);
+                self.shared.budget.release(&self.entry.memory, block_bytes);
             }
             PeerMail::ReadFailed { error } => self.handle_read_error(error),
             PeerMail::Closed {

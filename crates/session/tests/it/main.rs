@@ -6,6 +6,8 @@
 
 mod download;
 mod lifecycle;
+mod limits;
 mod resume;
+mod storage;
 mod trackers;
 mod world;

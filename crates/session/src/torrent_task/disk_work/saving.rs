@@ -43,7 +43,7 @@ impl Driver {
     }
 
     pub(super) fn save_if_awaited(&mut self) {
-        if self.disk.jobs == 0 && !self.disk.saving.next_waiters.is_empty() {
+        if self.disk.is_idle() && !self.disk.saving.next_waiters.is_empty() {
             self.save();
         }
     }
