@@ -1,0 +1,198 @@
+//! What goes wrong is one line that says what to do, and status 1.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use crate::payload::Folder;
+use crate::process::fails;
+
+/// The arguments of each command that reads a torrent.
+fn readers<'a>(torrent: &'a Path, output: &'a Path) -> [Vec<&'a str>; 5] {
+    let (torrent, output) = (torrent.to_str().unwrap(), output.to_str().unwrap());
+    [
+        vec!["download", torrent, "--output", output],
+        vec!["seed", torrent, "--output", output],
+        vec!["verify", torrent, "--output", output],
+        vec!["inspect", torrent],
+        vec!["scrape", torrent],
+    ]
+}
+
+#[test]
+fn a_missing_torrent_is_named() {
+    let folder = Folder::with_file(1);
+    for arguments in readers(&folder.path("none.torrent"), &folder.seed()) {
+        let line = fails(1, arguments);
+        assert!(line.contains("none.torrent"), "{line}");
+    }
+}
+
+#[test]
+fn a_damaged_torrent_is_refused_by_every_command() {
+    let folder = Folder::with_file(100_000);
+    let good = fs::read(folder.torrent(&[])).unwrap();
+    let damaged = folder.path("damaged.torrent");
+    for bytes in [
+        &b""[..],
+        b"no torrent",
+        &good[..good.len() - 1],
+        &good[..good.len() / 2],
+    ] {
+        fs::write(&damaged, bytes).unwrap();
+        for arguments in readers(&damaged, &folder.seed()) {
+            let line = fails(1, arguments);
+            assert!(line.contains("damaged.torrent"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_hostile_torrent_costs_nothing() {
+    let folder = Folder::with_file(1);
+    let hostile = folder.path("hostile.torrent");
+    let deep = [vec![b'l'; 5_000_000], vec![b'e'; 5_000_000]].concat();
+    let controls = b"d4:infod6:lengthi-1e4:name4:\x1b[2J12:piece lengthi16384e6:pieces0:ee";
+    for bytes in [
+        &b"d4:info99999999999999999999:"[..],
+        b"18446744073709551615:",
+        &deep,
+        controls,
+    ] {
+        fs::write(&hostile, bytes).unwrap();
+        for arguments in readers(&hostile, &folder.seed()) {
+            let line = fails(1, arguments);
+            assert!(!line.contains('\u{1b}'), "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_folder_is_named_and_not_made() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let nowhere = folder.path("nowhere");
+    for command in ["seed", "verify"] {
+        let line = fails(
+            1,
+            [
+                command,
+                torrent.to_str().unwrap(),
+                "--output",
+                nowhere.to_str().unwrap(),
+            ],
+        );
+        assert!(line.contains("nowhere"), "{line}");
+    }
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_refused() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let file = folder.path("content.torrent");
+    let line = fails(
+        1,
+        [
+            "download",
+            torrent.to_str().unwrap(),
+            "--output",
+            file.to_str().unwrap(),
+        ],
+    );
+    assert!(line.contains("content.torrent"), "{line}");
+}
+
+#[test]
+fn nothing_to_seed_is_told_and_nothing_is_made() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    fs::create_dir(folder.copy()).unwrap();
+    let copy = folder.copy();
+    let line = fails(
+        1,
+        [
+            "seed",
+            torrent.to_str().unwrap(),
+            "--output",
+            copy.to_str().unwrap(),
+        ],
+    );
+    assert!(line.contains("nothing of `content` is there"), "{line}");
+    assert!(!copy.join("content").exists());
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let other = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let (seed, copy) = (folder.seed(), folder.copy());
+    for (command, output) in [("seed", seed), ("download", copy)] {
+        let output = output.to_str().unwrap();
+        let line = fails(
+            1,
+            [
+                command,
+                torrent.to_str().unwrap(),
+                "--output",
+                output,
+                "--listen-port",
+                &port,
+            ],
+        );
+        assert!(line.contains(&port) && line.contains("in use"), "{line}");
+    }
+}
+
+#[test]
+fn a_file_number_beyond_the_torrent_is_refused() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    let copy = folder.copy();
+    let arguments = [
+        "download",
+        torrent.to_str().unwrap(),
+        "--output",
+        copy.to_str().unwrap(),
+        "--files",
+        "0,9",
+    ];
+    let line = fails(1, arguments);
+    assert!(line.contains("no file 9"), "{line}");
+    assert!(!copy.exists());
+}
+
+#[test]
+fn certificates_that_are_none_are_refused() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let seed = folder.seed();
+    let arguments = [
+        "seed",
+        torrent.to_str().unwrap(),
+        "--output",
+        seed.to_str().unwrap(),
+        "--ca-file",
+    ];
+    let line = fails(1, arguments.into_iter().chain([torrent.to_str().unwrap()]));
+    assert!(line.contains("PEM"), "{line}");
+}
+
+#[test]
+fn a_tracker_that_is_none_is_refused_by_create() {
+    let folder = Folder::with_file(1000);
+    let content = folder.seed().join("content");
+    let line = fails(
+        1,
+        [
+            "create",
+            content.to_str().unwrap(),
+            "--tracker",
+            "ftp://tracker.example",
+        ],
+    );
+    assert!(line.contains("ftp://tracker.example"), "{line}");
+}

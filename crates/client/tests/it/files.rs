@@ -1,0 +1,86 @@
+//! Create, verify and inspect agree with each other.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::payload::{Folder, bytes};
+use crate::process::{run, succeeds};
+
+#[test]
+fn what_is_created_verifies_and_inspects_in_every_format() {
+    for format in ["v1", "v2", "hybrid"] {
+        for folder in [Folder::with_file(100_000), Folder::with_files()] {
+            let torrent = folder.torrent(&["--format", format]);
+            let torrent = torrent.to_str().unwrap();
+            succeeds([
+                "verify",
+                torrent,
+                "--output",
+                folder.seed().to_str().unwrap(),
+            ]);
+            let shown: Value =
+                serde_json::from_str(&succeeds(["inspect", "--json", torrent])).unwrap();
+            assert_eq!(shown["name"], "content");
+            assert_eq!(shown["version"], format);
+            assert_eq!(shown["piece_length"], 16 * 1024);
+        }
+    }
+}
+
+#[test]
+fn flags_of_create_stand_in_the_torrent() {
+    let folder = Folder::with_file(1000);
+    let (http, udp) = ("http://tracker.example/announce", "udp://tracker.example:1");
+    let torrent = folder.torrent(&[
+        "--tracker",
+        http,
+        "--tracker",
+        udp,
+        "--web-seed",
+        "http://web.example/",
+        "--private",
+        "--comment",
+        "hello",
+    ]);
+    let shown: Value =
+        serde_json::from_str(&succeeds(["inspect", "--json", torrent.to_str().unwrap()])).unwrap();
+    assert_eq!(shown["trackers"], serde_json::json!([[http], [udp]]));
+    assert_eq!(
+        shown["web_seeds"],
+        serde_json::json!(["http://web.example/"])
+    );
+    assert_eq!(shown["private"], true);
+    assert_eq!(shown["comment"], "hello");
+}
+
+#[test]
+fn verify_counts_damaged_and_missing_pieces_and_ends_with_3() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    fs::remove_file(folder.seed().join("content/d.bin")).unwrap();
+    let damaged = folder.seed().join("content/a.bin");
+    let mut content = bytes(100_000);
+    content[20_000] ^= 1;
+    fs::write(damaged, content).unwrap();
+    let seed = folder.seed();
+    let output = run([
+        "verify",
+        torrent.to_str().unwrap(),
+        "--output",
+        seed.to_str().unwrap(),
+        "--json",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Pieces 0 and 2 to 5 are whole; 1 is damaged, those from 6 on reach into the missing file.
+    assert_eq!(found["verified_pieces"], 5);
+    assert_eq!(found["pieces"], 11);
+    let complete: Vec<bool> = found["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["complete"].as_bool().unwrap())
+        .collect();
+    assert_eq!(complete, [false, false, true, false]);
+}

@@ -1,0 +1,128 @@
+//! Two clients trade; the user stops one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rarest_tracker::server::{Server, ServerConfig};
+
+use crate::payload::{Folder, assert_same};
+use crate::process::{Running, succeeds};
+
+#[test]
+fn a_download_is_complete_and_ends_with_0() {
+    for (folder, format) in [
+        (Folder::with_file(1_000_000), "v1"),
+        (Folder::with_files(), "v2"),
+        (Folder::with_files(), "hybrid"),
+    ] {
+        let torrent = folder.torrent(&["--format", format]);
+        let (torrent, seed, copy) = (torrent.to_str().unwrap(), folder.seed(), folder.copy());
+        let mut seed = Running::start(["seed", torrent, "--output", seed.to_str().unwrap()]);
+        let peer = seed.address();
+        seed.wait_for("ready");
+        let arguments = [
+            "download",
+            torrent,
+            "--output",
+            copy.to_str().unwrap(),
+            "--peer",
+            &peer,
+        ];
+        let mut download = Running::start(arguments);
+        assert_eq!(download.wait_for("loaded")["name"], "content");
+        download.wait_for("peer_connected");
+        let completed = download.wait_for("completed");
+        assert!(completed["bytes"].as_u64() > Some(100_000), "{completed}");
+        assert!(download.end().success());
+        assert_same(&folder.seed().join("content"), &copy.join("content"));
+    }
+}
+
+#[test]
+fn a_selected_file_comes_alone() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    let (torrent, seed, copy) = (torrent.to_str().unwrap(), folder.seed(), folder.copy());
+    let mut seed = Running::start(["seed", torrent, "--output", seed.to_str().unwrap()]);
+    let peer = seed.address();
+    let mut arguments = vec!["download", torrent, "--output", copy.to_str().unwrap()];
+    arguments.extend(["--peer", &peer, "--files", "0"]);
+    let mut download = Running::start(arguments);
+    assert_eq!(download.wait_for("completed")["bytes"], 100_000);
+    assert!(download.end().success());
+    assert_same(
+        &folder.seed().join("content/a.bin"),
+        &copy.join("content/a.bin"),
+    );
+    assert!(!copy.join("content/d.bin").exists());
+}
+
+#[test]
+fn without_a_terminal_progress_is_lines() {
+    let folder = Folder::with_file(300_000);
+    let torrent = folder.torrent(&[]);
+    let (torrent, seed, copy) = (torrent.to_str().unwrap(), folder.seed(), folder.copy());
+    let mut seed = Running::start(["seed", torrent, "--output", seed.to_str().unwrap()]);
+    let peer = seed.address();
+    let printed = succeeds([
+        "download",
+        torrent,
+        "--output",
+        copy.to_str().unwrap(),
+        "--peer",
+        &peer,
+    ]);
+    for text in [
+        "content: 293 KiB, 19 pieces of 16.0 KiB, 1 files",
+        &format!("peer {peer} connected"),
+        "completed, 19 of 19",
+        "complete: 293 KiB",
+    ] {
+        assert!(printed.contains(text), "{text} is not in:\n{printed}");
+    }
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_takes_leave_of_the_tracker_and_ends_with_130() {
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = ServerConfig {
+        http: vec![here],
+        interval: Duration::from_secs(60),
+        ..ServerConfig::default()
+    };
+    let tracker = Server::start(&config).unwrap();
+    let url = tracker.announce_urls().next().unwrap().to_string();
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&["--tracker", &url]);
+    let metainfo = rarest_metainfo::Metainfo::parse(std::fs::read(&torrent).unwrap()).unwrap();
+    let info_hash = metainfo.info_hashes().swarms().next().unwrap();
+    let copy = folder.copy();
+    let mut download = Running::start([
+        "download",
+        torrent.to_str().unwrap(),
+        "--output",
+        copy.to_str().unwrap(),
+    ]);
+    download.wait_for("announced");
+    assert_eq!(tracker.counts(info_hash).leechers, Some(1));
+    download.signal("INT");
+    assert_eq!(download.end().code(), Some(130));
+    assert_eq!(tracker.counts(info_hash).leechers.unwrap_or(0), 0);
+}
+
+#[test]
+fn ctrl_c_on_a_seed_ends_with_130() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let seed = folder.seed();
+    let mut seed = Running::start([
+        "seed",
+        torrent.to_str().unwrap(),
+        "--output",
+        seed.to_str().unwrap(),
+    ]);
+    seed.wait_for("ready");
+    seed.signal("INT");
+    assert_eq!(seed.end().code(), Some(130));
+}
