@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 pub(crate) struct MemoryBudget {
     limit: usize,
     used: AtomicUsize,
+    /// Those of `used` that are of whole pieces, on their way to the disk.
+    leaving: AtomicUsize,
     freed: Notify,
 }
 
@@ -27,6 +29,7 @@ impl MemoryBudget {
         Self {
             limit,
             used: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
             freed: Notify::new(),
         }
     }
@@ -40,17 +43,25 @@ impl MemoryBudget {
 
     /// How many bytes of partial pieces a torrent may keep: any number while there is room.
     ///
-    /// Whoever adds to a budget that is almost spent gives up all it can. So nothing but pieces on their way to the disk can
-    /// spend it, and sockets are never left unread for good.
+    /// Whole pieces leave by themselves as fast as the disk takes them; to spill blocks beside them would only keep it from that. Partial
+    /// pieces may stay for ever, so they may not fill the budget: whoever adds to them when they nearly do gives up all it can.
+    /// So sockets are never left unread for good.
     pub(crate) fn spill_target(&self) -> Option<usize> {
-        let used = self.used();
-        if used > self.limit / 10 * 9 {
+        let leaving = self.leaving.load(Ordering::Relaxed);
+        let partial = self.used().saturating_sub(leaving);
+        if partial > self.limit / 4 * 3 {
             Some(0)
-        } else if used > self.limit / 4 * 3 {
+        } else if partial > self.limit / 2 {
             Some(self.limit / 8)
         } else {
             None
         }
+    }
+
+    /// Replaces the number of bytes that a torrent has handed to the disk.
+    pub(crate) fn recount_leaving(&self, before: usize, after: usize) {
+        self.leaving
+            .fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// Counts bytes that were read.
@@ -173,11 +184,21 @@ mod tests {
     #[test]
     fn partial_pieces_are_given_up_before_the_budget_is_spent() {
         let (budget, held) = (MemoryBudget::new(1000), Held::default());
-        budget.add(&held, 700);
+        budget.add(&held, 500);
         assert_eq!(budget.spill_target(), None);
         budget.add(&held, 100);
         assert_eq!(budget.spill_target(), Some(125));
-        budget.add(&held, 150);
+        budget.add(&held, 200);
+        assert_eq!(budget.spill_target(), Some(0));
+    }
+
+    #[test]
+    fn nothing_is_spilled_while_whole_pieces_fill_the_budget() {
+        let (budget, held) = (MemoryBudget::new(1000), Held::default());
+        budget.add(&held, 875);
+        budget.recount_leaving(0, 600);
+        assert_eq!(budget.spill_target(), None);
+        budget.recount_leaving(600, 0);
         assert_eq!(budget.spill_target(), Some(0));
     }
 

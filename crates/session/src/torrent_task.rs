@@ -73,6 +73,8 @@ pub(crate) struct Driver {
     observed: Observed,
     /// Bytes that the memory budget counts for this torrent.
     counted: usize,
+    /// Those of whole pieces, on their way to the disk.
+    counted_leaving: usize,
 }
 
 /// What the caller wants of the torrent.
@@ -125,6 +127,7 @@ impl Driver {
             peer_mail,
             disk: DiskWork::new(store, options.existing, options.files.as_deref()),
             counted: 0,
+            counted_leaving: 0,
             shared,
             entry,
         })
@@ -268,6 +271,9 @@ impl Driver {
         budget.add(memory, held.saturating_sub(self.counted));
         budget.release(memory, self.counted.saturating_sub(held));
         self.counted = held;
+        let leaving = self.disk.leaving_bytes();
+        budget.recount_leaving(self.counted_leaving, leaving);
+        self.counted_leaving = leaving;
     }
 
     /// Begins the machine with what the disk holds.
@@ -336,6 +342,7 @@ impl Driver {
         drop(peer_mailbox);
         self.finish_disk_work(&mut mailbox).await;
         self.shared.budget.release(&self.entry.memory, self.counted);
+        self.shared.budget.recount_leaving(self.counted_leaving, 0);
         // From here on commands are refused, rather than left without an answer.
         self.entry.close(gone);
         match leave {

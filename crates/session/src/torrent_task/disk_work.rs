@@ -41,6 +41,8 @@ pub(crate) enum DiskMail {
     /// Pieces were verified and written, or not.
     Completed {
         results: Vec<(PieceIndex, Result<Verified, CompleteError>)>,
+        /// Bytes of them that were in memory.
+        bytes: usize,
     },
     /// Blocks were written before their pieces were whole, or not.
     Spilled {
@@ -68,6 +70,8 @@ pub(super) struct DiskWork {
     waiting: VecDeque<CompletePiece>,
     /// Blocks of partial pieces that wait for a thread. They come first: they are to free memory.
     spilling: VecDeque<Vec<(Block, Bytes)>>,
+    /// Bytes of whole pieces that wait or are being written.
+    leaving_bytes: usize,
     /// Jobs that write.
     writing: usize,
     /// All jobs whose mail has not come.
@@ -107,6 +111,7 @@ impl DiskWork {
             priorities,
             waiting: VecDeque::new(),
             spilling: VecDeque::new(),
+            leaving_bytes: 0,
             writing: 0,
             jobs: 0,
             trouble: None,
@@ -138,7 +143,12 @@ impl DiskWork {
         retry_at.is_some()
     }
 
+    pub(super) fn leaving_bytes(&self) -> usize {
+        self.leaving_bytes
+    }
+
     pub(super) fn add_piece(&mut self, piece: CompletePiece) {
+        self.leaving_bytes += bytes_of(&piece);
         self.waiting.push_back(piece);
     }
 
@@ -148,7 +158,8 @@ impl DiskWork {
 
     /// Pieces that wait are forgotten: they are downloaded again, or found by a check.
     pub(super) fn forget_waiting(&mut self) {
-        self.waiting.clear();
+        let bytes: usize = self.waiting.drain(..).map(|piece| bytes_of(&piece)).sum();
+        self.leaving_bytes -= bytes;
         self.spilling.clear();
     }
 
@@ -220,6 +231,7 @@ impl Driver {
 
     fn complete(&mut self, batch: Vec<CompletePiece>) {
         self.disk.writing += 1;
+        let bytes = batch.iter().map(bytes_of).sum();
         self.run_job(
             |shared| &shared.disk,
             move |store| {
@@ -228,6 +240,7 @@ impl Driver {
                 let pieces = wholes.iter().map(|whole| whole.piece);
                 DiskMail::Completed {
                     results: pieces.zip(results).collect(),
+                    bytes,
                 }
             },
         );
@@ -269,7 +282,8 @@ impl Driver {
         self.disk.jobs -= 1;
         match mail {
             DiskMail::Checked(found) => self.handle_checked(now, found),
-            DiskMail::Completed { results } => {
+            DiskMail::Completed { results, bytes } => {
+                self.disk.leaving_bytes -= bytes;
                 self.disk.writing -= 1;
                 for (piece, result) in results {
                     self.handle_completed(now, piece, result);

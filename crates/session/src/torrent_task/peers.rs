@@ -113,6 +113,7 @@ impl Driver {
         };
         let span = tracing::debug_span!("peer", %address);
         self.shared.tasks.spawn(task.run().instrument(span));
+        self.observed.changed();
         self.tell(TorrentEvent::PeerConnected(address));
     }
 
@@ -178,7 +179,8 @@ impl Driver {
         }
     }
 
-    fn tell_disconnected(&self, peer: SocketAddr, reason: String) {
+    fn tell_disconnected(&mut self, peer: SocketAddr, reason: String) {
+        self.observed.changed();
         self.tell(TorrentEvent::PeerDisconnected { peer, reason });
     }
 

@@ -129,7 +129,7 @@ impl Driver {
             Decided::Finished | Decided::Completed => self.observe_finish(),
             _ => {}
         }
-        self.observed.snapshot = Snapshot::Outdated;
+        self.observed.changed();
     }
 
     /// When there is something to look at.

@@ -5,6 +5,7 @@
 )]
 
 mod download;
+mod hostile;
 mod lifecycle;
 mod limits;
 mod resume;
