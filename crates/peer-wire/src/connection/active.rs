@@ -206,7 +206,7 @@ impl Active {
     }
 
     /// BEP 6: "exactly one of" bitfield, have-all and have-none "must appear", first. BEP 3: a bitfield "is only ever
-    /// sent as the first message". Messages that say nothing of pieces are let pass before: some clients begin with
+    /// sent as the first message"; but a bitfield that comes later is taken for many `have`s, as aria2 means it. Messages that say nothing of pieces are let pass before: some clients begin with
     /// the extension handshake.
     fn require_first_word(
         &mut self,
@@ -219,6 +219,8 @@ impl Active {
         );
         match (self.remote_pieces.is_silent(), is_first_word) {
             (true, true) | (false, false) => Ok(()),
+            // aria2 sends its bitfield again, or have-all, in the place of many `have`s.
+            (false, true) if !matches!(message, Message::HaveNone) => Ok(()),
             (false, true) => Err(ProtocolViolation::PiecesNotFirst),
             (true, false) => match message {
                 Message::KeepAlive | Message::Extended { .. } | Message::Port(_) => Ok(()),
@@ -236,6 +238,11 @@ impl Active {
     }
 
     fn say(&mut self, word: FirstWord, out: &mut Outward) -> Result<(), ProtocolViolation> {
+        if !self.remote_pieces.is_silent() {
+            let news = self.remote_pieces.extend(word, self.geometry.as_deref())?;
+            out.events.extend(news.into_iter().map(Event::Have));
+            return Ok(());
+        }
         let pieces = self.remote_pieces.begin(word, self.geometry.as_deref())?;
         out.events.extend(pieces.map(Event::Has));
         Ok(())

@@ -57,8 +57,8 @@ pub enum ProtocolViolation {
     /// A bitfield that is not for this torrent.
     #[error(transparent)]
     Bitfield(#[from] BitfieldError),
-    /// A bitfield, have-all or have-none behind other messages, or a second one.
-    #[error("what the peer has came late, or twice")]
+    /// A have-none behind other messages.
+    #[error("the peer said late that it has nothing")]
     PiecesNotFirst,
     /// With the fast extension, something else came before bitfield, have-all and have-none (BEP 6).
     #[error("the peer did not begin with what it has")]

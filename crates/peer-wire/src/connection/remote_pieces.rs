@@ -58,6 +58,25 @@ impl RemotePieces {
         Ok(Some(pieces))
     }
 
+    /// Takes the same once more, later; returns the pieces that are news to the torrent.
+    pub(super) fn extend(
+        &mut self,
+        word: FirstWord,
+        geometry: Option<&Geometry>,
+    ) -> Result<Vec<PieceIndex>, ProtocolViolation> {
+        match (self, geometry) {
+            (Self::Known(pieces), Some(geometry)) => {
+                let said = word.into_pieces(geometry)?;
+                Ok(said.iter().filter(|piece| pieces.insert(*piece)).collect())
+            }
+            (Self::Unchecked(unchecked), _) => {
+                unchecked.first_word = Unchecked::new(word).first_word;
+                Ok(Vec::new())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Judges what was said before the metadata was known; returns the pieces if anything was.
     pub(super) fn resolve(
         &mut self,

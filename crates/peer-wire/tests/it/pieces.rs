@@ -62,21 +62,30 @@ fn a_missing_bitfield_means_no_pieces() {
 }
 
 #[test]
-fn a_late_bitfield_closes() {
-    let late = base().say(&[Message::Interested, bitfield(b"\xff\xc0")]);
-    assert_eq!(violation(late), ProtocolViolation::PiecesNotFirst);
-    let second = base().say(&[bitfield(b"\x80\x00"), bitfield(b"\xff\xc0")]);
-    assert_eq!(violation(second), ProtocolViolation::PiecesNotFirst);
+fn a_late_bitfield_is_taken_for_many_haves() {
+    let mut peer = base();
+    peer.say(&[
+        bitfield(b"\x80\x00"),
+        bitfield(b"\xe0\x00"),
+        bitfield(b"\xe0\x00"),
+    ])
+    .unwrap();
+    assert_eq!(peer.end.told(), ["has 1", "have 1", "have 2"]);
+    let spare = violation(peer.say(&[bitfield(b"\xff\xe0")]));
+    assert_eq!(
+        spare,
+        ProtocolViolation::Bitfield(BitfieldError::SpareBitSet)
+    );
 }
 
 #[test]
 fn with_fast_exactly_one_word_on_pieces_comes_first() {
     for word in [bitfield(b"\xff\xc0"), Message::HaveAll, Message::HaveNone] {
         let mut peer = fast();
-        peer.say(&[word.clone(), Message::Unchoke]).unwrap();
+        peer.say(&[word, Message::Unchoke]).unwrap();
         assert_eq!(peer.end.told().len(), 2);
-        let again = violation(peer.say(&[word]));
-        assert_eq!(again, ProtocolViolation::PiecesNotFirst);
+        let late = violation(peer.say(&[Message::HaveNone]));
+        assert_eq!(late, ProtocolViolation::PiecesNotFirst);
     }
     let missing = violation(fast().say(&[Message::Unchoke]));
     assert_eq!(missing, ProtocolViolation::PiecesMissing);
