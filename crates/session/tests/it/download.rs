@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use rarest_session::metainfo::{Builder, Version};
 use rarest_session::{Event, FilePriority, Stats, TorrentEvent};
 
 use crate::world::{PATIENCE, Peer, Sample, until, within};
@@ -34,6 +35,22 @@ async fn files_in_folders_come_out_as_they_were() {
     sample.assert_in(leech.folder.path());
     leech.shut_down().await;
     seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn every_version_of_torrents_is_downloaded() {
+    let files = [("a/one", 100_000), ("b/two", 40_000), ("c", 16_384)];
+    for version in [Version::V1, Version::V2, Version::Hybrid] {
+        let builder = Builder::new(version).piece_length(32 * 1024);
+        let sample = Sample::folder_of(&builder, "version", &files);
+        let seed = Peer::seeding(&sample).await;
+        let leech = Peer::start().await;
+        let torrent = leech.download(&sample, &[&seed]).await;
+        within(torrent.completed()).await.unwrap();
+        sample.assert_in(leech.folder.path());
+        leech.shut_down().await;
+        seed.shut_down().await;
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
+use rarest_session::metainfo::{Builder, Version};
 use rarest_session::{Stats, TorrentEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -231,6 +232,25 @@ async fn what_follows_the_handshake_in_the_same_segment_is_not_lost() {
         if words == [1] {
             break;
         }
+    }
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_hybrid_torrent_answers_in_both_of_its_swarms() {
+    let builder = Builder::new(Version::Hybrid).piece_length(32 * 1024);
+    let sample = Sample::of(&builder, "hybrid", 100_000);
+    let seed = Peer::seeding(&sample).await;
+    let swarms: Vec<_> = sample.metainfo.info_hashes().swarms().collect();
+    assert_eq!(swarms.len(), 2);
+    for swarm in swarms {
+        let mut stream = TcpStream::connect(seed.address()).await.unwrap();
+        let mut words = handshake(&sample, b"-XX0000-hybrid......");
+        words[28..48].copy_from_slice(swarm.as_bytes());
+        stream.write_all(&words).await.unwrap();
+        let mut answer = [0; 68];
+        within(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(answer[28..48], *swarm.as_bytes());
     }
     seed.shut_down().await;
 }

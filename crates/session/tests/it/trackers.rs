@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use rarest_session::metainfo::{self, Version};
 use rarest_session::tracker::server::{Server, ServerConfig};
 use rarest_session::{Builder, Session, TorrentEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,10 +19,19 @@ fn announcing(folder: &Path) -> Builder {
         .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
 }
 
+/// A torrent with these trackers, each in a tier of its own.
+fn tracked(name: &str, length: usize, urls: impl IntoIterator<Item: ToString>) -> Sample {
+    let builder = metainfo::Builder::new(Version::V1).piece_length(64 * 1024);
+    let trackers = urls.into_iter().map(|url| url.to_string());
+    Sample::of(
+        trackers.fold(builder, metainfo::Builder::tracker),
+        name,
+        length,
+    )
+}
+
 async fn sessions_meet_at(server: &Server) {
-    let urls: Vec<String> = server.announce_urls().map(|url| url.to_string()).collect();
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let sample = Sample::tracked("met", 300_000, &urls);
+    let sample = tracked("met", 300_000, server.announce_urls());
     let swarm = sample.metainfo.info_hashes().swarms().next().unwrap();
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
 
@@ -81,6 +91,36 @@ async fn sessions_meet_at_a_udp_tracker() {
 }
 
 #[tokio::test]
+async fn a_private_torrent_is_announced_to_one_tracker_alone() {
+    let http = vec![ANYWHERE];
+    let config = ServerConfig {
+        http,
+        ..ServerConfig::default()
+    };
+    let [first, second] = [0, 1].map(|_| Server::start(&config).unwrap());
+    let builder = metainfo::Builder::new(Version::V1).private();
+    let urls = first.announce_urls().chain(second.announce_urls());
+    let builder = urls.fold(builder, |builder, url| builder.tracker(url.to_string()));
+    let sample = Sample::of(&builder, "private", 100_000);
+    let swarm = sample.metainfo.info_hashes().swarms().next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let session = announcing(folder.path()).build().await.unwrap();
+    let mut events = session.events();
+    session.add(sample.metainfo).start().await.unwrap();
+    let tracker = until(&mut events, |event| match event {
+        TorrentEvent::Announced { tracker, .. } => Some(tracker),
+        _ => None,
+    })
+    .await;
+    assert_eq!(tracker, first.announce_urls().next().unwrap().to_string());
+    assert_eq!(first.counts(swarm).leechers, Some(1));
+    within(session.shutdown(PATIENCE)).await.unwrap();
+    assert_eq!(first.counts(swarm).leechers, Some(0));
+    assert_eq!(second.counts(swarm).downloads, Some(0));
+    assert_eq!(second.counts(swarm).leechers, Some(0));
+}
+
+#[tokio::test]
 async fn garbage_from_a_tracker_is_told_and_survived() {
     let listener = TcpListener::bind(ANYWHERE).await.unwrap();
     let url = format!("http://{}/announce", listener.local_addr().unwrap());
@@ -93,7 +133,7 @@ async fn garbage_from_a_tracker_is_told_and_survived() {
             let _ = stream.write_all(answer).await;
         }
     });
-    let sample = Sample::tracked("garbage", 100_000, &[&url]);
+    let sample = tracked("garbage", 100_000, [url]);
     let folder = tempfile::tempdir().unwrap();
     let session = announcing(folder.path()).build().await.unwrap();
     let mut events = session.events();

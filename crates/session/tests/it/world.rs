@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
-use rarest_metainfo::Metainfo;
-use rarest_session::{Builder, Event, EventStream, Session, TorrentEvent, TorrentHandle};
+use rarest_session::metainfo::{Builder, Metainfo, Version};
+use rarest_session::{
+    Builder as SessionBuilder, Event, EventStream, Session, TorrentEvent, TorrentHandle,
+};
 
 /// Long enough for whatever should happen, so that a story that goes wrong ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,74 +24,40 @@ pub(crate) struct Sample {
 impl Sample {
     /// One file of random bytes.
     pub(crate) fn file(name: &str, length: usize, piece_length: u32) -> Self {
-        let files = vec![(None, random_bytes(name, length))];
-        Self::new(name, files, piece_length, &[])
+        Self::of(
+            &Builder::new(Version::V1).piece_length(piece_length),
+            name,
+            length,
+        )
     }
 
-    /// One file of random bytes, announced to trackers, each in a tier of its own.
-    pub(crate) fn tracked(name: &str, length: usize, trackers: &[&str]) -> Self {
-        let files = vec![(None, random_bytes(name, length))];
-        Self::new(name, files, 64 * 1024, trackers)
+    /// One file of random bytes, as the builder says.
+    pub(crate) fn of(builder: &Builder, name: &str, length: usize) -> Self {
+        let bytes = random_bytes(name, length);
+        Self {
+            metainfo: builder.build_from_bytes(name, &bytes).unwrap(),
+            name: name.to_owned(),
+            files: vec![(None, bytes)],
+        }
     }
 
     /// Several files of random bytes in a folder.
     pub(crate) fn folder(name: &str, files: &[(&str, usize)], piece_length: u32) -> Self {
-        let files = files
+        let builder = Builder::new(Version::V1).piece_length(piece_length);
+        Self::folder_of(&builder, name, files)
+    }
+
+    /// Several files of random bytes in a folder, as the builder says.
+    pub(crate) fn folder_of(builder: &Builder, name: &str, files: &[(&str, usize)]) -> Self {
+        let files: Vec<_> = files
             .iter()
             .map(|&(path, length)| (Some(path.to_owned()), random_bytes(path, length)))
             .collect();
-        Self::new(name, files, piece_length, &[])
-    }
-
-    fn new(
-        name: &str,
-        files: Vec<(Option<String>, Vec<u8>)>,
-        piece_length: u32,
-        trackers: &[&str],
-    ) -> Self {
-        let all: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes).copied().collect();
-        let hashes: Vec<u8> = all
-            .chunks(piece_length as usize)
-            .flat_map(|piece| rarest_hash::sha1(piece).0)
-            .collect();
-        let torrent = rarest_bencode::encode_dict(|torrent| {
-            if !trackers.is_empty() {
-                torrent.list("announce-list", |tiers| {
-                    for tracker in trackers {
-                        tiers.list(|tier| {
-                            tier.bytes(tracker);
-                        });
-                    }
-                });
-            }
-            torrent.dict("info", |info| {
-                match &files[..] {
-                    [(None, bytes)] => {
-                        info.int("length", bytes.len() as u64);
-                    }
-                    _ => {
-                        info.list("files", |list| {
-                            for (path, bytes) in &files {
-                                list.dict(|file| {
-                                    file.int("length", bytes.len() as u64);
-                                    file.list("path", |components| {
-                                        let path = path.as_deref().unwrap();
-                                        for component in path.split('/') {
-                                            components.bytes(component);
-                                        }
-                                    });
-                                });
-                            }
-                        });
-                    }
-                }
-                info.bytes("name", name);
-                info.int("piece length", u64::from(piece_length));
-                info.bytes("pieces", &hashes);
-            });
-        });
+        let named = files
+            .iter()
+            .map(|(path, bytes)| (path.as_deref().unwrap(), &bytes[..]));
         Self {
-            metainfo: Metainfo::parse(torrent.unwrap()).unwrap(),
+            metainfo: builder.build_from_files(name, named).unwrap(),
             name: name.to_owned(),
             files,
         }
@@ -154,7 +122,7 @@ impl Peer {
         Self::with(|builder| builder).await
     }
 
-    pub(crate) async fn with(set_up: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) async fn with(set_up: impl FnOnce(SessionBuilder) -> SessionBuilder) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let session = set_up(local(folder.path())).build().await.unwrap();
         Self { session, folder }
@@ -191,7 +159,7 @@ impl Peer {
 }
 
 /// A session on 127.0.0.1 that tells no tracker.
-pub(crate) fn local(folder: &Path) -> Builder {
+pub(crate) fn local(folder: &Path) -> SessionBuilder {
     Session::builder()
         .download_dir(folder)
         .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
