@@ -78,6 +78,11 @@ enum Endgame {
     Begun,
 }
 
+/// The address without the disguise that a socket for both families gives to IPv4: one peer, one address.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
 impl Torrent {
     /// A torrent that runs, without peers. All pieces are wanted.
     #[must_use]
@@ -118,14 +123,14 @@ impl Torrent {
     /// Learns where peers may be found.
     pub fn add_peers(&mut self, now: Instant, source: PeerSource, addrs: &[SocketAddr]) {
         for &addr in addrs {
-            self.book.add(addr, source, &mut self.rng);
+            self.book.add(canonical(addr), source, &mut self.rng);
         }
         self.settle(now);
     }
 
     /// Bans an address by order of the user.
     pub fn ban(&mut self, now: Instant, ip: IpAddr) {
-        self.drop_banned(now, ip);
+        self.drop_banned(now, ip.to_canonical());
         self.settle(now);
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rarest_peer_wire::Handshake;
 use rarest_peer_wire::connection::{Role, direction_to_keep};
 
-use super::{Activity, Torrent};
+use super::{Activity, Torrent, canonical};
 use crate::limits::{SIMULTANEOUS, USELESS_AFTER};
 use crate::output::{BanReason, DisconnectReason, Output};
 use crate::peer_book::Wanted;
@@ -31,6 +31,7 @@ impl Torrent {
         direction: Direction,
         handshake: &Handshake,
     ) -> Result<PeerKey, Refused> {
+        let addr = canonical(addr);
         let result = self.admit(now, addr, direction, handshake);
         if let (Err(refused), Direction::Outgoing) = (&result, direction) {
             match refused {
@@ -61,7 +62,7 @@ impl Torrent {
 
     /// An address that was dialled could not be reached, or did not speak the protocol.
     pub fn handle_dial_failed(&mut self, now: Instant, addr: SocketAddr) {
-        self.book.failed(now, addr);
+        self.book.failed(now, canonical(addr));
         self.settle(now);
     }
 

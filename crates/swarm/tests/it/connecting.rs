@@ -247,3 +247,14 @@ fn an_upload_only_peer_without_pieces_may_lack_the_metadata_and_is_kept() {
     stage.send(partial, vec![upload_only]);
     assert_eq!(stage.dropped, [(partial, DisconnectReason::BothComplete)]);
 }
+
+#[test]
+fn a_ban_holds_for_an_ipv4_address_in_the_dress_of_ipv6() {
+    let mut stage = Stage::new(1, 1);
+    stage.torrent.ban(stage.now, "10.0.0.1".parse().unwrap());
+    let mapped = "[::ffff:10.0.0.1]:6881".parse().unwrap();
+    let refused = stage.try_connect(mapped, Direction::Incoming, LESSER);
+    assert_eq!(refused, Err(Refused::Banned { addr: addr(1) }));
+    learn(&mut stage, &[mapped]);
+    assert_eq!(stage.dialled, []);
+}
