@@ -302,6 +302,23 @@ impl Geometry {
         })
     }
 
+    /// Believes the part of `request` that exists, if it reaches beyond the end of a short piece, but not beyond the 16 KiB
+    /// block that holds this end. What is missing are zeros: those that fill the file up to a whole piece (BEP 47, 52).
+    #[must_use]
+    pub fn block_before_padding(&self, request: BlockRequest) -> Option<Block> {
+        let piece = self.piece(request.piece)?;
+        let piece_length = self.piece_length(piece);
+        let end = request.offset.checked_add(request.length)?;
+        let padded = piece_length.checked_next_multiple_of(BLOCK_LENGTH)?;
+        let is_over_the_end = request.offset < piece_length && piece_length < end;
+        let is_padded = end <= padded && end <= self.piece_length;
+        (is_over_the_end && is_padded).then(|| Block {
+            piece,
+            offset: request.offset,
+            length: piece_length - request.offset,
+        })
+    }
+
     /// Number of 16 KiB blocks in a piece, the last of which may be shorter.
     #[must_use]
     pub fn block_count(&self, piece: PieceIndex) -> u32 {

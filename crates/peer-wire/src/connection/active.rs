@@ -324,7 +324,8 @@ impl Active {
         let mut ended = Vec::new();
         self.uploads.forget_piece(piece, |block| ended.push(block));
         for block in ended {
-            self.refuse(now, block.into(), out);
+            let request = self.uploads.asked(block);
+            self.refuse(now, request, out);
         }
         let payload = Bytes::copy_from_slice(&donthave::encode(piece.get()));
         self.send_extended(now, Extension::DontHave, &payload, out);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rarest_metainfo::{Block, PieceIndex};
+use rarest_metainfo::{Block, BlockRequest, PieceIndex};
 
 use crate::limits::{ALLOWED_FAST_SERVINGS, DEFAULT_REQUEST_QUEUE, MAX_ALLOWED_FAST};
 
@@ -12,6 +12,8 @@ pub(super) struct Uploads {
     waiting: VecDeque<Block>,
     /// Taken by the driver and not answered yet.
     in_service: VecDeque<Block>,
+    /// Requests of `waiting` and `in_service` that reach into the zeros behind their block.
+    padded: Vec<(Block, BlockRequest)>,
     /// Pieces that the peer may request while we choke it.
     allowed_fast: Vec<Grant>,
     limit: usize,
@@ -29,6 +31,7 @@ impl Uploads {
         Self {
             waiting: VecDeque::new(),
             in_service: VecDeque::new(),
+            padded: Vec::new(),
             allowed_fast: Vec::new(),
             limit: limit.max(DEFAULT_REQUEST_QUEUE) as usize,
         }
@@ -38,13 +41,22 @@ impl Uploads {
         self.limit
     }
 
-    /// Takes a request; `false` when there are too many.
-    pub(super) fn push(&mut self, block: Block) -> bool {
+    /// Takes a request for a block, with or without zeros behind it; `false` when there are too many.
+    pub(super) fn push(&mut self, block: Block, request: BlockRequest) -> bool {
         let has_room = self.waiting.len() + self.in_service.len() < self.limit;
         if has_room {
             self.waiting.push_back(block);
+            if request != block.into() {
+                self.padded.push((block, request));
+            }
         }
         has_room
+    }
+
+    /// What the peer asked for, of a request that ends by being answered.
+    pub(super) fn asked(&mut self, block: Block) -> BlockRequest {
+        let found = self.padded.iter().position(|(padded, _)| *padded == block);
+        found.map_or_else(|| block.into(), |index| self.padded.remove(index).1)
     }
 
     /// Number of requests that the driver can take.

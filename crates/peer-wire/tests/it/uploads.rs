@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rarest_metainfo::{Bitfield, Block, BlockRequest, Geometry};
+use rarest_metainfo::{BLOCK_LENGTH, Bitfield, Block, BlockRequest, Geometry};
 use rarest_peer_wire::connection::{Command, LocalTorrent};
 use rarest_peer_wire::limits::{MAX_BLOCK_LENGTH, MAX_INCOMING_REQUESTS};
 use rarest_peer_wire::{Message, Reserved};
@@ -142,6 +142,59 @@ fn a_cancelled_request_is_rejected_once_and_not_served() {
     assert_eq!(peer.end.connection.poll_upload_request(), None);
     peer.say(&cancels).unwrap();
     assert_eq!(peer.heard(), []);
+}
+
+/// The request of a whole block where the file ends within it, as libtorrent makes it of v2 torrents.
+fn padded(block: Block) -> BlockRequest {
+    BlockRequest {
+        length: BLOCK_LENGTH,
+        ..block.into()
+    }
+}
+
+#[test]
+fn a_request_that_reaches_into_the_zeros_behind_a_file_is_served_with_them() {
+    let mut peer = leecher(Reserved::FAST);
+    let last = block(9, 1);
+    assert!(last.length() < BLOCK_LENGTH);
+    peer.say(&[Message::Request(padded(last)), request(last)])
+        .unwrap();
+    peer.end.serve(peer.now);
+    let mut data = content(last).to_vec();
+    data.resize(BLOCK_LENGTH as usize, 0);
+    let whole = Message::Piece {
+        piece: 9,
+        offset: last.offset(),
+        data: data.into(),
+    };
+    assert_eq!(peer.heard(), [whole, piece(last)]);
+}
+
+#[test]
+fn what_is_asked_beyond_the_block_of_the_files_end_is_rejected() {
+    let mut peer = leecher(Reserved::FAST);
+    let last = block(9, 1);
+    let one_more = BlockRequest {
+        length: BLOCK_LENGTH + 1,
+        ..last.into()
+    };
+    let behind = BlockRequest {
+        offset: 2 * BLOCK_LENGTH,
+        ..padded(last)
+    };
+    let requests = [one_more, behind].map(Message::Request);
+    peer.say(&requests).unwrap();
+    assert_eq!(peer.heard(), [one_more, behind].map(Message::RejectRequest));
+}
+
+#[test]
+fn a_padded_request_that_is_cancelled_is_rejected_as_it_was_made() {
+    let mut peer = leecher(Reserved::FAST);
+    let request = padded(block(9, 1));
+    peer.say(&[Message::Request(request), Message::Cancel(request)])
+        .unwrap();
+    assert_eq!(peer.heard(), [Message::RejectRequest(request)]);
+    assert_eq!(peer.end.connection.poll_upload_request(), None);
 }
 
 #[test]

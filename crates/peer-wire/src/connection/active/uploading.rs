@@ -22,7 +22,7 @@ impl Active {
         let block = self.servable(request);
         let is_accepted = block.is_some_and(|block| {
             (!self.we_choke || self.uploads.use_allowed_fast(block.piece()))
-                && self.uploads.push(block)
+                && self.uploads.push(block, request)
         });
         if !is_accepted {
             self.refuse(now, request, out);
@@ -31,14 +31,19 @@ impl Active {
 
     pub(super) fn handle_cancel(&mut self, now: Instant, request: BlockRequest, out: &mut Outward) {
         let block = self.servable(request);
-        if block.is_some_and(|block| self.uploads.cancel(block)) {
+        if let Some(block) = block.filter(|&block| self.uploads.cancel(block)) {
+            let request = self.uploads.asked(block);
             self.refuse(now, request, out);
         }
     }
 
     /// The block of a request for something that exists and that we told we have.
+    ///
+    /// Of a v2 torrent, libtorrent asks for the last block of each file in full and expects the zeros behind the file's end.
     pub(super) fn servable(&self, request: BlockRequest) -> Option<Block> {
-        let block = self.geometry.as_ref()?.block(request).ok()?;
+        let geometry = self.geometry.as_ref()?;
+        let block = geometry.block(request).ok();
+        let block = block.or_else(|| geometry.block_before_padding(request))?;
         let is_told = self.told.as_ref()?.contains(block.piece());
         (is_told && block.length() <= MAX_BLOCK_LENGTH).then_some(block)
     }
@@ -59,7 +64,8 @@ impl Active {
         let mut ended = Vec::new();
         self.uploads.choke(|block| ended.push(block));
         for block in ended {
-            self.refuse(now, block.into(), out);
+            let request = self.uploads.asked(block);
+            self.refuse(now, request, out);
         }
     }
 
@@ -85,17 +91,31 @@ impl Active {
         if !self.uploads.finish(block) {
             return;
         }
+        let request = self.uploads.asked(block);
         if data.len() == block.length() as usize {
-            out.send_block(now, block, data);
+            out.send_block(now, block, with_padding(data, request));
         } else {
             debug_assert!(false, "{} bytes are not {block:?}", data.len());
-            self.refuse(now, block.into(), out);
+            self.refuse(now, request, out);
         }
     }
 
     pub(in crate::connection) fn reject(&mut self, now: Instant, block: Block, out: &mut Outward) {
         if self.uploads.finish(block) {
-            self.refuse(now, block.into(), out);
+            let request = self.uploads.asked(block);
+            self.refuse(now, request, out);
         }
     }
+}
+
+/// The data with the zeros that the request reaches into: none, but for the last blocks of files of v2 torrents.
+fn with_padding(data: Bytes, request: BlockRequest) -> Bytes {
+    let length = request.length as usize;
+    if data.len() >= length {
+        return data;
+    }
+    let mut padded = Vec::with_capacity(length);
+    padded.extend_from_slice(&data);
+    padded.resize(length, 0);
+    padded.into()
 }
