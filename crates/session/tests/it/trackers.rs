@@ -24,7 +24,7 @@ fn tracked(name: &str, length: usize, urls: impl IntoIterator<Item: ToString>) -
     let builder = metainfo::Builder::new(Version::V1).piece_length(64 * 1024);
     let trackers = urls.into_iter().map(|url| url.to_string());
     Sample::of(
-        trackers.fold(builder, metainfo::Builder::tracker),
+        &trackers.fold(builder, metainfo::Builder::tracker),
         name,
         length,
     )
