@@ -68,8 +68,18 @@ pub(crate) struct Asked<'a> {
     pub(crate) slot: PeerSlot,
     pub(crate) pieces: &'a mut PeerPieces,
     pub(crate) pipeline: &'a Pipeline,
+    pub(crate) standing: Standing,
     /// Peers that let us request, to bound the pieces in the making.
     pub(crate) unchoking_peers: usize,
+}
+
+/// Whether a suspected piece, which is asked of one peer alone, may be asked of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It delivers, or nobody better came.
+    Proven,
+    /// It has sent nothing yet, and may never: the piece would wait until that is sure.
+    Unproven,
 }
 
 impl Picker {
@@ -273,7 +283,9 @@ impl Picker {
         }
         let geometry = Arc::clone(&self.geometry);
         self.change(index, |piece| {
-            if piece.free_count() > 0 && piece.is_open_to(asked.slot) {
+            let may_wait =
+                asked.standing == Standing::Unproven && piece.share == Share::Alone(None);
+            if piece.free_count() > 0 && piece.is_open_to(asked.slot) && !may_wait {
                 piece.take_free(
                     asked.slot,
                     wanted - blocks.len(),

@@ -79,6 +79,16 @@ impl Picker {
         contributors
     }
 
+    /// Who lied about a piece is known: it may be asked of anyone again.
+    pub(crate) fn trust_again(&mut self, index: PieceIndex) {
+        if self.alone.remove(&index)
+            && let Some(piece) = self.begun.get_mut(&index)
+        {
+            piece.share = Share::Anyone;
+            self.freed = true;
+        }
+    }
+
     /// Whether blocks of an earlier run are part of the piece.
     pub(crate) fn has_unknown_contributor(&self, index: PieceIndex) -> bool {
         self.begun

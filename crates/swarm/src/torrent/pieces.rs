@@ -181,6 +181,7 @@ impl Torrent {
             .suspicion
             .corrupt(piece, &contributors, has_unknown, digests);
         if let Verdict::Guilty(ip) = verdict {
+            self.picker.trust_again(piece);
             self.punish(now, ip, BanReason::CorruptPiece(piece));
         }
     }

@@ -5,8 +5,8 @@ use std::time::Instant;
 use rarest_peer_wire::connection::Command;
 
 use super::{Endgame, Store, Torrent};
-use crate::peers::{OurInterest, Permission};
-use crate::picker::Asked;
+use crate::peers::{OurInterest, Peer, Permission};
+use crate::picker::{Asked, Standing};
 use crate::piece::PeerSlot;
 
 impl Torrent {
@@ -35,6 +35,16 @@ impl Torrent {
 
     /// Asks the peer for as many blocks as keep it busy.
     pub(super) fn refill(&mut self, now: Instant, slot: PeerSlot) {
+        let delivers = |peer: &Peer| peer.download.total() > 0 && !peer.pipeline.is_snubbed();
+        let standing = if self.peers.get(slot).is_some_and(delivers) {
+            Standing::Proven
+        } else {
+            Standing::Unproven
+        };
+        self.refill_by(now, slot, standing);
+    }
+
+    fn refill_by(&mut self, now: Instant, slot: PeerSlot, standing: Standing) {
         let Some(peer) = self.peers.get_mut(slot) else {
             return;
         };
@@ -50,6 +60,7 @@ impl Torrent {
             slot,
             pieces: &mut peer.pieces,
             pipeline: &peer.pipeline,
+            standing,
             unchoking_peers: self.unchoking_peers,
         };
         match peer.permission {
@@ -91,10 +102,10 @@ impl Torrent {
         }
     }
 
-    /// Looks for work for every peer that has none.
+    /// Looks for work for every peer that has none. What waited for a better peer until now waits no longer.
     pub(super) fn refill_hungry(&mut self, now: Instant) {
         for slot in self.hungry.clone() {
-            self.refill(now, slot);
+            self.refill_by(now, slot, Standing::Proven);
         }
     }
 

@@ -143,3 +143,19 @@ fn bad_copies_are_bounded() {
     }
     assert!(stage.torrent.stats(stage.now).begun_pieces > 0);
 }
+
+#[test]
+fn a_suspected_piece_waits_for_a_peer_that_delivers_but_not_for_long() {
+    let mut stage = Stage::new(1, 4);
+    let peers = [stage.seed(1), stage.seed(2)];
+    stage.answer(peers[0], &[stage.block(0, 0), stage.block(0, 1)]);
+    stage.answer(peers[1], &[stage.block(0, 2), stage.block(0, 3)]);
+    for peer in peers {
+        stage.disconnect(peer);
+    }
+    let unproven = stage.seed(3);
+    stage.done(stage.piece(0), corrupt(&[9; 4]));
+    assert_eq!(stage.asked(unproven), []);
+    stage.pass(rarest_swarm::limits::SNUB_CHECK_INTERVAL);
+    assert_eq!(stage.asked(unproven).len(), 4);
+}
