@@ -65,6 +65,8 @@ pub(crate) struct Driver {
     entry: Arc<Entry>,
     wish: Wish,
     stage: Stage,
+    /// Counts the machines there were, so that mail to an earlier one is told apart.
+    machine: u32,
     /// Known before the machine begins, which is told of them then.
     early_peers: Vec<(PeerSource, Vec<SocketAddr>)>,
     peers: HashMap<PeerKey, PeerLink>,
@@ -122,6 +124,7 @@ impl Driver {
             observed: Observed::new(now()),
             wish,
             stage: Stage::New,
+            machine: 0,
             early_peers: vec![(PeerSource::User, options.peers)],
             peers: HashMap::new(),
             peer_mail,
@@ -298,6 +301,7 @@ impl Driver {
             now,
         );
         torrent.pause(now);
+        self.machine += 1;
         self.stage = Stage::Active(Box::new(torrent));
         self.prioritise();
         for (source, peers) in std::mem::take(&mut self.early_peers) {
