@@ -43,14 +43,14 @@ fn time_to_fill(round_trip: Duration, content: Content) -> Duration {
 
 #[test]
 fn a_gigabit_at_100_ms_is_full_within_3_seconds() {
-    let content = Content::zeros(600 << 20, 4 << 20);
+    let content = Content::zeros(320 << 20, 4 << 20);
     let after = time_to_fill(Duration::from_millis(100), content);
     assert!(after <= Duration::from_secs(3), "{after:?}");
 }
 
 #[test]
 fn a_gigabit_at_300_ms_is_full_within_8_seconds() {
-    let content = Content::zeros(1100 << 20, 4 << 20);
+    let content = Content::zeros(500 << 20, 4 << 20);
     let after = time_to_fill(Duration::from_millis(300), content);
     assert!(after <= Duration::from_secs(8), "{after:?}");
 }
