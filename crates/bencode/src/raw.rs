@@ -6,7 +6,7 @@ use core::ops::Deref;
 
 #[cfg(feature = "serde")]
 use crate::MAX_INPUT_LENGTH;
-use crate::{DecodeError, Options, Reader};
+use crate::{DecodeError, Options, Reader, Trailing};
 
 /// The name by which the serde halves of this crate know a [`Raw`] or [`RawBuf`].
 #[cfg(feature = "serde")]
@@ -24,7 +24,19 @@ impl<'input> Raw<'input> {
     /// # Errors
     /// What is wrong with the bytes, and where.
     pub fn parse(bytes: &'input [u8]) -> Result<Self, DecodeError> {
-        Self::check(bytes, &Options::lenient())
+        Self::parse_with(bytes, &Options::lenient())
+    }
+
+    /// Checks that `bytes` are one value.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, and where. Bytes behind the value are always wrong.
+    pub fn parse_with(bytes: &'input [u8], options: &Options) -> Result<Self, DecodeError> {
+        let options = options.trailing(Trailing::Refuse);
+        let mut reader = Reader::with_options(bytes, &options);
+        reader.skip()?;
+        reader.next_event()?;
+        Ok(Self(bytes))
     }
 
     /// Checks that `bytes` are one value, for bytes whose size and depth others have judged.
@@ -34,14 +46,7 @@ impl<'input> Raw<'input> {
             .max_depth(u16::MAX)
             .max_items(u32::MAX)
             .max_input_length(MAX_INPUT_LENGTH);
-        Self::check(bytes, &options)
-    }
-
-    fn check(bytes: &'input [u8], options: &Options) -> Result<Self, DecodeError> {
-        let mut reader = Reader::with_options(bytes, options);
-        reader.skip()?;
-        reader.next_event()?;
-        Ok(Self(bytes))
+        Self::parse_with(bytes, &options)
     }
 
     /// `bytes` are known to be one value.

@@ -1,7 +1,8 @@
 //! Encoding.
 
 use rarest_bencode::{
-    Document, DuplicateKey, FnSink, Raw, WriteError, Writer, encode_dict, encode_list,
+    Document, DuplicateKey, FnSink, Options, Raw, Trailing, WriteError, Writer, encode_dict,
+    encode_list,
 };
 
 #[test]
@@ -107,6 +108,15 @@ fn raw_bytes_are_exactly_one_value() {
         document.root().get("a").unwrap().to_raw(),
         Raw::parse(b"i1e").unwrap()
     );
+}
+
+#[test]
+fn raw_bytes_are_judged_by_the_options() {
+    let strict = Options::canonical();
+    assert!(Raw::parse(b"i01e").is_ok());
+    assert!(Raw::parse_with(b"i01e", &strict).is_err());
+    assert!(Raw::parse_with(b"lllee", &strict.max_depth(2)).is_err());
+    assert!(Raw::parse_with(b"i1ei2e", &strict.trailing(Trailing::Allow)).is_err());
 }
 
 #[test]
