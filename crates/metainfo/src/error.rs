@@ -82,6 +82,9 @@ pub enum MetainfoError {
     /// More names than [`MAX_COLLISIONS`](crate::MAX_COLLISIONS) are the same as others.
     #[error("more than {limit} files have the name of another", limit = crate::MAX_COLLISIONS)]
     TooManyCollisions,
+    /// The paths name more folders than [`MAX_FOLDERS`](crate::MAX_FOLDERS).
+    #[error("the files lie in more than {limit} folders", limit = crate::MAX_FOLDERS)]
+    TooManyFolders,
     /// Something in the file tree of a v2 torrent that BEP 52 does not allow.
     #[error("the file tree is wrong: {0}")]
     FileTree(FileTreeError),

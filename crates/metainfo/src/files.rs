@@ -5,7 +5,7 @@ use std::ops::Range;
 use rarest_hash::Sha256Digest;
 
 use crate::MetainfoError;
-use crate::path::{DistinctPaths, is_navigation, safe_component};
+use crate::path::{DistinctPaths, named_components, safe_component};
 
 /// Longest file that is accepted, in bytes: 16 TiB, the most that ext4 holds.
 pub const MAX_FILE_LENGTH: u64 = 1 << 44;
@@ -364,13 +364,10 @@ impl FileTableBuilder {
         if self.raw_path_bytes > MAX_PATH_BYTES {
             return Err(MetainfoError::PathsTooLong);
         }
-        let components = safe_components(file.path);
         let path = if file.kind == FileKind::Padding {
-            components.join("/")
+            safe_path(file.path)
         } else {
-            self.distinct
-                .add_file(&components)
-                .map_err(|_| MetainfoError::TooManyCollisions)?
+            self.distinct.add_file(file.path)?
         };
         if self.paths.len() + folder + path.len() > MAX_PATH_BYTES {
             return Err(MetainfoError::PathsTooLong);
@@ -383,8 +380,7 @@ impl FileTableBuilder {
         }
         self.paths.push_str(&path);
         if let Some(target) = file.target {
-            self.symlinks
-                .push((index, safe_components(target).join("/").into()));
+            self.symlinks.push((index, safe_path(target).into()));
         }
         self.records.push(Record {
             offset: file.offset,
@@ -418,15 +414,11 @@ impl FileTableBuilder {
     }
 }
 
-/// The components made safe; those that lead nowhere or up are left out.
-fn safe_components(raw: &[&[u8]]) -> Vec<String> {
-    let mut components: Vec<_> = raw
-        .iter()
-        .filter(|component| !is_navigation(component))
-        .map(|component| safe_component(component))
-        .collect();
+/// The components made safe and joined, for paths that need not differ from others.
+fn safe_path(raw: &[&[u8]]) -> String {
+    let components: Vec<_> = named_components(raw).map(safe_component).collect();
     if components.is_empty() {
-        components.push(safe_component(b""));
+        return safe_component(b"");
     }
-    components
+    components.join("/")
 }

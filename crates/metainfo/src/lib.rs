@@ -32,7 +32,7 @@ pub use hash_types::{InfoHash, InfoHashV1, InfoHashV2, InfoHashes, InvalidInfoHa
 pub use host_addr::{HostAddr, InvalidHostAddr};
 pub use info::{Info, Version};
 pub use magnet::{MAX_MAGNET_LENGTH, MAX_MAGNET_PEERS, MAX_MAGNET_RANGES, Magnet, MagnetError};
-pub use path::{MAX_COLLISIONS, MAX_COMPONENT_LENGTH, safe_component};
+pub use path::{MAX_COLLISIONS, MAX_COMPONENT_LENGTH, MAX_FOLDERS, safe_component};
 pub use peer_id::PeerId;
 pub use piece_hash::{PieceHash, SubtreeHash, verify_pieces};
 pub use torrent::{DEFAULT_MAX_TORRENT_LENGTH, Metainfo, ParseOptions};

@@ -5,8 +5,8 @@
 
 mod distinct;
 
-pub(crate) use distinct::DistinctPaths;
-pub use distinct::MAX_COLLISIONS;
+pub(crate) use distinct::{DistinctPaths, named_components};
+pub use distinct::{MAX_COLLISIONS, MAX_FOLDERS};
 
 /// Longest name of a file or folder, in bytes. Linux file systems hold no longer one, and what fits here fits the 255
 /// UTF-16 units of NTFS and APFS.
@@ -14,6 +14,12 @@ pub const MAX_COMPONENT_LENGTH: usize = 255;
 
 /// Longest extension that is kept when a name is cut, in bytes with its dot. What is longer is no extension that any program knows.
 const MAX_EXTENSION_LENGTH: usize = 32;
+
+/// Names that Windows takes for devices in every folder.
+const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+
+/// The same of names that have one digit behind them.
+const NUMBERED_DEVICES: &[&str] = &["COM", "LPT"];
 
 /// Stands for what cannot stay, and for a name of which nothing is left.
 const REPLACEMENT: char = '_';
@@ -30,10 +36,11 @@ pub fn safe_component(raw: &[u8]) -> String {
         .filter_map(safe_char)
         .collect();
     trim_end(&mut name);
+    shorten(&mut name, MAX_COMPONENT_LENGTH);
     if is_reserved(&name) {
         name.insert(0, REPLACEMENT);
+        shorten(&mut name, MAX_COMPONENT_LENGTH);
     }
-    shorten(&mut name, MAX_COMPONENT_LENGTH);
     if name.is_empty() {
         name.push(REPLACEMENT);
     }
@@ -72,28 +79,23 @@ fn trim_end(name: &mut String) {
 
 /// Whether Windows takes the name for a device, whatever its extension.
 fn is_reserved(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or(name)
-        .trim_end_matches(' ')
-        .to_uppercase();
-    if matches!(
-        stem.as_str(),
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
-    ) {
+    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
+    if DEVICES
+        .iter()
+        .any(|device| stem.eq_ignore_ascii_case(device))
+    {
         return true;
     }
-    let Some(number) = stem
-        .strip_prefix("COM")
-        .or_else(|| stem.strip_prefix("LPT"))
-    else {
+    let Some((port, number)) = stem.split_at_checked(3) else {
         return false;
     };
-    matches!(
-        number,
-        "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
-    )
+    NUMBERED_DEVICES
+        .iter()
+        .any(|device| port.eq_ignore_ascii_case(device))
+        && matches!(
+            number,
+            "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
+        )
 }
 
 /// Cuts a name to `limit` bytes, in front of its extension.
@@ -191,6 +193,8 @@ mod tests {
     #[test]
     fn a_device_that_appears_by_trimming_gets_another_name() {
         assert_eq!(safe_component(b"con. "), "_con");
+        let long = format!("con{}x", " ".repeat(300));
+        assert_eq!(safe_component(long.as_bytes()), "_con");
         assert_eq!(safe_component("c\u{200b}on".as_bytes()), "_con");
     }
 
