@@ -175,7 +175,7 @@ impl HashRequest {
     /// The request for `length` hashes from `index` in `base_layer` that proves them up to the root of a tree of `height`.
     #[must_use]
     pub fn with_whole_proof(base_layer: u32, index: u32, length: u32, height: u32) -> Self {
-        let spans_all = base_layer + length.max(1).ilog2() >= height;
+        let spans_all = base_layer.saturating_add(length.max(1).ilog2()) >= height;
         Self {
             base_layer,
             index,
@@ -198,7 +198,8 @@ impl HashRequest {
     /// Proof layers count from the base layer upward; those inside the subtree are left out.
     #[must_use]
     pub fn uncle_count(&self) -> u32 {
-        (self.proof_layers + 1)
+        self.proof_layers
+            .saturating_add(1)
             .saturating_sub(self.length.max(1).ilog2())
             .min(self.proof_layers)
     }
@@ -276,8 +277,17 @@ impl HashRequest {
 pub struct Tree {
     base_height: u32,
     height: u32,
-    /// From the base layer to the root; padding at the end of a layer is left out.
-    layers: Vec<Vec<Sha256Digest>>,
+    /// From the base layer to the root.
+    layers: Vec<Layer>,
+}
+
+/// One layer of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Layer {
+    /// The hashes above bytes of the file.
+    hashes: Vec<Sha256Digest>,
+    /// The hash of all others. Kept, since a peer may ask for thousands of them at once.
+    padding: Sha256Digest,
 }
 
 impl Tree {
@@ -287,12 +297,16 @@ impl Tree {
     #[must_use]
     pub fn new(layer: Vec<Sha256Digest>, base_height: u32, file_length: u64) -> Self {
         let mut layers = Vec::new();
-        let mut top = layer;
-        let mut padding = padding_hash(base_height);
+        let mut top = Layer {
+            hashes: layer,
+            padding: padding_hash(base_height),
+        };
         let height = height(file_length).max(base_height);
         for _ in base_height..height {
-            let above = layer_above(&top, &padding);
-            padding = parent(&padding, &padding);
+            let above = Layer {
+                hashes: layer_above(&top.hashes, &top.padding),
+                padding: parent(&top.padding, &top.padding),
+            };
             layers.push(mem::replace(&mut top, above));
         }
         layers.push(top);
@@ -316,10 +330,8 @@ impl Tree {
     }
 
     fn hash(&self, height: u32, index: usize) -> Sha256Digest {
-        self.layers[(height - self.base_height) as usize]
-            .get(index)
-            .copied()
-            .unwrap_or_else(|| padding_hash(height))
+        let Layer { hashes, padding } = &self.layers[(height - self.base_height) as usize];
+        *hashes.get(index).unwrap_or(padding)
     }
 
     /// The answer to a request: the hashes, then the uncles from the lowest to the highest.

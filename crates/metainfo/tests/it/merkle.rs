@@ -162,6 +162,37 @@ fn a_request_of_a_wrong_shape_is_refused() {
 }
 
 #[test]
+fn the_numbers_of_a_stranger_are_counted_without_overflow() {
+    let request = HashRequest {
+        base_layer: u32::MAX,
+        index: u32::MAX,
+        length: u32::MAX,
+        proof_layers: u32::MAX,
+    };
+    assert_eq!(request.uncle_count(), u32::MAX - 31);
+    let with_proof = HashRequest::with_whole_proof(u32::MAX, 0, u32::MAX, u32::MAX);
+    assert_eq!(with_proof.proof_layers, 0);
+}
+
+#[test]
+fn hashes_behind_the_end_of_a_file_are_padding() {
+    let size = 5 << 14;
+    let tree = Tree::new(leaves(&[&content("ramp251", size)]), 0, size);
+    for base_layer in 0..3 {
+        let length = 8 >> base_layer;
+        let request = HashRequest::with_whole_proof(base_layer, 0, length, tree.height());
+        let answer = tree.answer(&request).unwrap();
+        let padding = match base_layer {
+            0 => 3,
+            1 => 1,
+            _ => 0,
+        };
+        let padded = &answer[answer.len() - padding..];
+        assert!(padded.iter().all(|hash| *hash == padding_hash(base_layer)));
+    }
+}
+
+#[test]
 fn an_answer_with_too_few_or_too_many_hashes_is_refused() {
     let tree = Tree::new(leaves(&[&content("ramp251", 100_000)]), 0, 100_000);
     let request = HashRequest::with_whole_proof(0, 2, 2, tree.height());
