@@ -276,10 +276,10 @@ pub enum Remark {
         /// How many.
         count: u32,
     },
-    /// Files whose piece layer is missing; it can be asked of peers.
-    #[error("the piece layers of {count} files are missing")]
+    /// Piece layers are missing; they can be asked of peers.
+    #[error("{count} piece layers are missing")]
     MissingPieceLayers {
-        /// How many.
+        /// How many. Files of the same content share one.
         count: u32,
     },
 }

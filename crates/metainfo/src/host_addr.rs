@@ -1,5 +1,6 @@
 //! Where a peer or a DHT node is: an address, or a name that must be looked up first.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -55,6 +56,24 @@ impl HostAddr {
             })
         } else {
             Err(InvalidHostAddr)
+        }
+    }
+
+    /// The address without brackets, or the name.
+    #[must_use]
+    pub fn host(&self) -> Cow<'_, str> {
+        match self {
+            Self::Ip(addr) => addr.ip().to_string().into(),
+            Self::Name { host, .. } => (&**host).into(),
+        }
+    }
+
+    /// The port, not 0.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(addr) => addr.port(),
+            Self::Name { port, .. } => *port,
         }
     }
 }

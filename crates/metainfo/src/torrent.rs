@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rarest_bencode::{Dict, Document, Options, Raw, Trailing, ValueRef, encode_dict};
+use rarest_bencode::{
+    DEFAULT_MAX_DEPTH, Dict, Document, Options, Raw, Trailing, ValueRef, encode_dict,
+};
 use rarest_hash::Sha256Digest;
 
 use crate::error::PieceLayerError;
@@ -97,7 +99,9 @@ impl Metainfo {
     /// [`MetainfoError::WrongInfoHash`] when it is another torrent's, and all others when it is none.
     pub fn from_info(raw_info: impl Into<Bytes>, magnet: &Magnet) -> Result<Self, MetainfoError> {
         let raw_info = raw_info.into();
-        let document = Document::parse_with(&raw_info, &ParseOptions::default().bencode())?;
+        // One level is left for the torrent that `to_bytes` puts around it.
+        let options = ParseOptions::default().bencode();
+        let document = Document::parse_with(&raw_info, &options.max_depth(DEFAULT_MAX_DEPTH - 1))?;
         let mut remarks = Vec::new();
         let info = Info::read(&raw_info, document.root(), &mut remarks)?;
         if !info.info_hashes().agrees_with(&magnet.info_hashes()) {
@@ -106,8 +110,8 @@ impl Metainfo {
             });
         }
         note_departures(document.remarks(), &mut remarks);
-        let layers = PieceLayers::default();
-        note_missing_layers(&layers, &info, &mut remarks);
+        let layers = PieceLayers::none(&info);
+        note_missing_layers(&layers, &mut remarks);
         Ok(Self {
             bytes: None,
             info: Arc::new(info),
@@ -142,9 +146,9 @@ impl Metainfo {
         let info = Info::read(bytes, only_info(root)?, &mut remarks)?;
         let layers = match (info.version(), root.get("piece layers")) {
             (Version::V2 | Version::Hybrid, Some(value)) => PieceLayers::read(bytes, value, &info)?,
-            _ => PieceLayers::default(),
+            _ => PieceLayers::none(&info),
         };
-        note_missing_layers(&layers, &info, &mut remarks);
+        note_missing_layers(&layers, &mut remarks);
         let mut reader = RootReader { root, remarks };
         Ok(Self {
             bytes: Some(bytes.clone()),
@@ -274,7 +278,7 @@ impl Metainfo {
     /// Whether the v2 hashes of all pieces are known. Always so in v1 torrents.
     #[must_use]
     pub fn has_all_piece_layers(&self) -> bool {
-        self.info.version() == Version::V1 || self.layers.missing_count(&self.info) == 0
+        self.layers.missing_count() == 0
     }
 
     /// Adds the piece layer of the file whose merkle tree has this root, when it came from peers: 32 bytes a piece.
@@ -316,8 +320,10 @@ impl Metainfo {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let raw_info =
-            Raw::parse(self.info.raw()).expect("the info dictionary was read from these bytes");
+        let raw_info = self.info.raw();
+        let options = Options::lenient().max_input_length(raw_info.len());
+        let raw_info = Raw::parse_with(raw_info, &options)
+            .expect("the info dictionary was read from these bytes");
         let file = encode_dict(|root| {
             encode_trackers(&self.trackers, root);
             if let Some(comment) = &self.comment {
@@ -337,6 +343,15 @@ impl Metainfo {
                 });
             }
             root.raw("info", raw_info);
+            if !self.dht_nodes.is_empty() {
+                root.list("nodes", |list| {
+                    for node in &self.dht_nodes {
+                        list.list(|pair| {
+                            pair.bytes(node.host().as_bytes()).int(node.port());
+                        });
+                    }
+                });
+            }
             if self.info.version() != Version::V1 {
                 root.dict("piece layers", |dict| {
                     self.layers.iter().for_each(|(root, layer)| {
@@ -398,8 +413,8 @@ fn note_departures(departures: &[rarest_bencode::Remark], remarks: &mut Vec<Rema
     }
 }
 
-fn note_missing_layers(layers: &PieceLayers, info: &Info, remarks: &mut Vec<Remark>) {
-    match layers.missing_count(info) {
+fn note_missing_layers(layers: &PieceLayers, remarks: &mut Vec<Remark>) {
+    match layers.missing_count() {
         0 => {}
         count => remarks.push(Remark::MissingPieceLayers { count }),
     }

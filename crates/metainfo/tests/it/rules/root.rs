@@ -1,7 +1,10 @@
 //! What stands beside the info dictionary, and torrents made of metadata from peers.
 
-use rarest_bencode::{DictWriter, encode_dict};
-use rarest_metainfo::{MAX_PATH_BYTES, Magnet, Metainfo, MetainfoError, Remark};
+use rarest_bencode::{DEFAULT_MAX_DEPTH, DictWriter, Raw, encode_dict};
+use rarest_hash::sha1;
+use rarest_metainfo::{
+    InfoHashV1, InfoHashes, MAX_PATH_BYTES, Magnet, Metainfo, MetainfoError, Remark,
+};
 
 use crate::fixtures::read;
 
@@ -116,6 +119,32 @@ fn metadata_from_peers_becomes_a_torrent_if_it_is_the_right_one() {
     let trailing = [torrent.info().raw(), &b"x"[..]].concat();
     assert!(matches!(
         Metainfo::from_info(trailing, &magnet),
+        Err(MetainfoError::Bencode(_))
+    ));
+}
+
+#[test]
+fn metadata_from_peers_can_be_read_again_however_deep_it_is() {
+    let nested = |depth: usize| {
+        let info = encode_dict(|info| {
+            info.bytes("name", "a")
+                .int("length", 1)
+                .int("piece length", 16_384)
+                .bytes("pieces", [1; 20]);
+            let lists = ["l".repeat(depth), "e".repeat(depth)].concat();
+            info.raw("x", Raw::parse(lists.as_bytes()).unwrap());
+        })
+        .unwrap();
+        let hashes = InfoHashes {
+            v1: Some(InfoHashV1(sha1(&info))),
+            v2: None,
+        };
+        Metainfo::from_info(info, &Magnet::new(hashes))
+    };
+    let deepest = usize::from(DEFAULT_MAX_DEPTH) - 2;
+    assert!(Metainfo::parse(nested(deepest).unwrap().to_bytes()).is_ok());
+    assert!(matches!(
+        nested(deepest + 1),
         Err(MetainfoError::Bencode(_))
     ));
 }

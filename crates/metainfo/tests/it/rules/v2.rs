@@ -1,9 +1,10 @@
 //! Piece layers, hybrids and padding.
 
+use rarest_bencode::{DEFAULT_MAX_INPUT_LENGTH, encode_dict};
 use rarest_hash::{Sha256Digest, sha256};
 use rarest_metainfo::{
-    Builder, FileKind, HybridMismatch, Metainfo, MetainfoError, PieceLayerError, Remark, Version,
-    merkle, verify_pieces,
+    Builder, FileKind, HybridMismatch, Metainfo, MetainfoError, ParseOptions, PieceLayerError,
+    Remark, Version, merkle, verify_pieces,
 };
 
 use crate::content::ramp;
@@ -94,6 +95,93 @@ fn a_missing_piece_layer_is_allowed_and_can_be_added() {
         Metainfo::parse(torrent.to_bytes()).unwrap(),
         with_layers(&[(&root.0, &layer)]).unwrap()
     );
+}
+
+/// A torrent whose info dictionary has an unknown value of so many bytes, read back when its layer was added.
+fn put_together_with_layer(unknown_length: usize) -> Metainfo {
+    let (root, layer) = three_pieces();
+    let bytes = encode_dict(|torrent| {
+        torrent.bytes("announce", "udp://a:1").bytes("comment", "c");
+        torrent.bytes("created by", "p").int("creation date", 7);
+        torrent.list("httpseeds", |urls| {
+            urls.bytes("http://h/");
+        });
+        torrent.dict("info", |info| {
+            info.bytes("name", "t")
+                .int("piece length", 16_384)
+                .int("meta version", 2)
+                .dict("file tree", |tree| {
+                    tree.dict("a", |node| file(node, 40_000, &root.0));
+                });
+            info.bytes("x", vec![0; unknown_length]);
+        });
+        torrent.list("nodes", |nodes| {
+            for (host, port) in [("192.0.2.1", 1), ("2001:db8::1", 2), ("a.example", 3)] {
+                nodes.list(|node| {
+                    node.bytes(host).int(port);
+                });
+            }
+        });
+        torrent.bytes("url-list", "http://w/");
+    });
+    let options = ParseOptions::default().max_length(2 * DEFAULT_MAX_INPUT_LENGTH);
+    let before = options.parse(bytes.unwrap()).unwrap();
+    let mut torrent = before.clone();
+    torrent.add_piece_layer(root, layer).unwrap();
+    let after = options.parse(torrent.to_bytes()).unwrap();
+    assert_eq!(after.info(), before.info());
+    assert_eq!(after.trackers(), before.trackers());
+    assert_eq!(after.web_seeds(), before.web_seeds());
+    assert_eq!(after.http_seeds(), before.http_seeds());
+    assert_eq!(after.dht_nodes(), before.dht_nodes());
+    assert_eq!(after.comment(), before.comment());
+    assert_eq!(after.created_by(), before.created_by());
+    assert_eq!(after.creation_date(), before.creation_date());
+    after
+}
+
+#[test]
+fn a_torrent_put_together_again_has_all_that_was_known() {
+    let torrent = put_together_with_layer(0);
+    assert_eq!(torrent.remarks(), []);
+    assert_eq!(torrent.dht_nodes().len(), 3);
+    assert!(torrent.has_all_piece_layers());
+}
+
+#[test]
+fn a_torrent_over_the_limits_of_bencode_is_put_together_again() {
+    let torrent = put_together_with_layer(DEFAULT_MAX_INPUT_LENGTH);
+    assert!(torrent.has_all_piece_layers());
+}
+
+#[test]
+fn a_layer_that_is_known_is_not_replaced() {
+    let (root, layer) = three_pieces();
+    let mut torrent = with_layers(&[(&root.0, &layer)]).unwrap();
+    assert_eq!(torrent.add_piece_layer(root, layer.clone()), Ok(()));
+    let wrong = torrent.add_piece_layer(root, vec![0; 96]);
+    assert_eq!(wrong, Err(PieceLayerError::WrongRoot { root }));
+    assert_eq!(torrent.piece_layer(&root).unwrap(), &layer);
+}
+
+#[test]
+fn two_files_of_one_root_and_different_lengths_are_refused() {
+    let (root, layer) = three_pieces();
+    for (first, second) in [(40_000, 80_000), (80_000, 40_000)] {
+        let torrent = v2(
+            |tree| {
+                tree.dict("a", |node| file(node, first, &root.0));
+                tree.dict("b", |node| file(node, second, &root.0));
+            },
+            &[(&root.0, &layer)],
+        );
+        let wrong = PieceLayerError::WrongLength {
+            root,
+            actual: 96,
+            expected: 160,
+        };
+        assert_eq!(torrent, Err(MetainfoError::PieceLayer(wrong)));
+    }
 }
 
 #[test]
