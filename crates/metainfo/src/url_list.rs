@@ -58,6 +58,10 @@ impl UrlList {
 
     fn good(&self, raw: &[u8]) -> Option<String> {
         let url = std::str::from_utf8(raw).ok()?.trim();
+        let url = match self.schemes {
+            WEB_SEED_SCHEMES => url.replace(' ', "%20"),
+            _ => url.to_owned(),
+        };
         let (scheme, rest) = url.split_once("://")?;
         let known = self
             .schemes
@@ -67,10 +71,7 @@ impl UrlList {
         // A line feed or NUL in a request line would end it and begin what the torrent's author likes.
         let printable = !rest.contains(char::is_control);
         let is_good = known && fits && printable && !rest.is_empty();
-        is_good.then(|| match self.schemes {
-            WEB_SEED_SCHEMES => url.replace(' ', "%20"),
-            _ => url.to_owned(),
-        })
+        is_good.then_some(url)
     }
 }
 
@@ -116,5 +117,8 @@ mod tests {
     fn a_url_over_the_limit_is_dropped() {
         let long = format!("http://{}", "x".repeat(MAX_URL_LENGTH));
         assert_eq!(UrlList::of_trackers().accept(long.as_bytes()), None);
+        let long_once_escaped = format!("http://a/{}b", " ".repeat(MAX_URL_LENGTH / 2));
+        let mut list = UrlList::of_web_seeds();
+        assert_eq!(list.accept(long_once_escaped.as_bytes()), None);
     }
 }
