@@ -177,14 +177,18 @@ pub(crate) fn named_components<'a>(raw: &[&'a [u8]]) -> impl Iterator<Item = &'a
 
 /// A name as file systems compare it that do not tell upper from lower case.
 ///
-/// Lower case first, since some letters (ẞ) have none of their own; then upper case, which joins those of one letter (σ and ς).
+/// Lower case first, since some letters (ẞ) are the upper case of none; then upper case, which joins those of one letter (σ and ς).
+/// File systems map letters to single letters, so that ß does not become SS.
 fn fold_case(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_uppercase();
     }
     name.chars()
         .flat_map(char::to_lowercase)
-        .flat_map(char::to_uppercase)
+        .map(|lower| {
+            let mut upper = lower.to_uppercase();
+            upper.next().filter(|_| upper.len() == 0).unwrap_or(lower)
+        })
         .collect()
 }
 
@@ -288,6 +292,12 @@ mod tests {
             distinct(&["ΟΔΟΣ", "οδος", "οδοσ", "ẞ", "ß"]),
             ["ΟΔΟΣ", "οδος.1", "οδοσ.2", "ẞ", "ß.3"]
         );
+    }
+
+    #[test]
+    fn letters_that_only_look_alike_stay_as_they_are() {
+        let paths = ["ß", "ss", "ﬁ", "fi", "é", "e\u{301}", "і", "i"];
+        assert_eq!(distinct(&paths), paths);
     }
 
     #[test]
