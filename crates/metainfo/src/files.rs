@@ -236,8 +236,14 @@ impl FileTable {
         u32::try_from(self.records.len()).expect("an input of 4 GiB has fewer files")
     }
 
+    /// Number of files whose path had to be changed. Padding is in no folder, so that its paths do not count.
     pub(crate) fn changed_count(&self) -> u32 {
-        u32::try_from(self.changed.len()).expect("not more than files")
+        let changed = self
+            .changed
+            .iter()
+            .filter(|(index, _)| self.records[index.as_usize()].kind != FileKind::Padding)
+            .count();
+        u32::try_from(changed).expect("not more than files")
     }
 
     /// Bytes that the table takes beside itself.

@@ -6,8 +6,8 @@ use rarest_bencode::{ListIter, ValueRef};
 use rarest_hash::Sha1Digest;
 
 use super::{Layout, Reader};
-use crate::files::{Attributes, FileKind, FileTableBuilder, MAX_FILE_LENGTH, NewFile};
-use crate::path::is_navigation;
+use crate::files::{Attributes, FileKind, FileTableBuilder, Folder, MAX_FILE_LENGTH, NewFile};
+use crate::path::{is_navigation, safe_component};
 use crate::{Geometry, MetainfoError, Remark};
 
 /// One entry of `files`, or the whole torrent if it has no list.
@@ -113,7 +113,8 @@ impl<'doc, 'input> Reader<'doc, 'input> {
 
 /// The piece space of a v1 or hybrid torrent while files are laid out in it, end to end.
 pub(super) struct SpaceV1 {
-    folder_name: Option<Vec<u8>>,
+    /// What the file of a torrent without folder is called; taken by that file.
+    file_name: Option<Vec<u8>>,
     pub(super) files: FileTableBuilder,
     pub(super) total_length: u64,
     padding: Vec<Range<u64>>,
@@ -121,10 +122,18 @@ pub(super) struct SpaceV1 {
 
 impl SpaceV1 {
     pub(super) fn new(reader: &Reader<'_, '_>) -> Self {
-        let single = !reader.has_folder_v1();
+        let Folder { safe, raw } = &reader.folder;
+        let (folder, file_name) = if reader.has_folder_v1() {
+            (Some(reader.folder.clone()), None)
+        } else if safe_component(raw) == **safe {
+            (None, Some(raw.to_vec()))
+        } else {
+            // The name says nothing: the info-hash stands for it, in the path as well.
+            (None, Some(safe.as_bytes().to_vec()))
+        };
         Self {
-            folder_name: single.then(|| reader.folder.raw.to_vec()),
-            files: FileTableBuilder::new((!single).then(|| reader.folder.clone())),
+            file_name,
+            files: FileTableBuilder::new(folder),
             total_length: 0,
             padding: Vec::new(),
         }
@@ -155,7 +164,7 @@ impl SpaceV1 {
         target: Option<&[&[u8]]>,
         root_at: Option<u32>,
     ) -> Result<(), MetainfoError> {
-        let name = self.folder_name.take();
+        let name = self.file_name.take();
         let name = name.as_deref().map(|name| [name]);
         let offset = self.total_length;
         let kind = match file.kind {

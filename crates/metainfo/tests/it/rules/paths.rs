@@ -230,6 +230,42 @@ fn an_empty_name_falls_back_to_the_info_hash() {
 }
 
 #[test]
+fn a_single_file_without_a_name_is_called_by_the_info_hash() {
+    for name in ["", ".", "..", "/"] {
+        let torrent = parse_info(|info| {
+            info.bytes("name", name)
+                .int("length", 1)
+                .int("piece length", 16_384)
+                .bytes("pieces", [1; 20]);
+        })
+        .unwrap();
+        let hash = torrent.info_hashes().v1.unwrap().to_string();
+        assert_eq!(paths(&torrent), [hash]);
+    }
+}
+
+#[test]
+fn padding_without_a_path_is_no_changed_path() {
+    let torrent = parse_info(|info| {
+        info.bytes("name", "t")
+            .int("piece length", 16_384)
+            .bytes("pieces", [1; 20]);
+        info.list("files", |files| {
+            files.dict(|file| {
+                file.int("length", 1).list("path", |path| {
+                    path.bytes("a");
+                });
+            });
+            files.dict(|file| {
+                file.int("length", 7).bytes("attr", "p");
+            });
+        });
+    })
+    .unwrap();
+    assert_eq!(torrent.remarks(), []);
+}
+
+#[test]
 fn a_missing_name_is_refused() {
     let refused = parse_info(|info| {
         info.int("length", 1)
