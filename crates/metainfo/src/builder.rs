@@ -108,7 +108,7 @@ pub enum BuildError {
         path: std::path::PathBuf,
     },
     /// The caller's progress function asked to stop.
-    #[error("cancelled")]
+    #[error("making the torrent was cancelled")]
     Cancelled,
 }
 
@@ -158,11 +158,13 @@ impl Builder {
         self.tier([url])
     }
 
-    /// Adds trackers that are as good as each other (BEP 12).
+    /// Adds trackers that are as good as each other (BEP 12); nothing if there are none.
     #[must_use]
     pub fn tier<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
-        self.trackers
-            .push(urls.into_iter().map(Into::into).collect());
+        let tier: Vec<String> = urls.into_iter().map(Into::into).collect();
+        if !tier.is_empty() {
+            self.trackers.push(tier);
+        }
         self
     }
 

@@ -145,7 +145,7 @@ pub enum FileTreeError {
     /// An empty file has a `pieces root`.
     #[error("an empty file has a pieces root")]
     RootOfNothing,
-    /// A length is missing or negative.
+    /// A file has no length.
     #[error("a file has no length")]
     BadLength,
     /// A symlink points out of the torrent, or holds bytes.

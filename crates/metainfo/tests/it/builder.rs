@@ -161,6 +161,7 @@ fn progress_reaches_the_whole_and_can_cancel() {
 #[test]
 fn all_that_a_torrent_says_is_read_back() {
     let torrent = Builder::new(Version::V1)
+        .tier([""; 0])
         .tier(["http://a.example/announce", "http://b.example/announce"])
         .tracker("udp://c.example:1")
         .web_seed("http://seed.example/")
@@ -185,6 +186,12 @@ fn all_that_a_torrent_says_is_read_back() {
     assert_eq!(torrent.creation_date(), Some(1_700_000_000));
     let raw = torrent.info().raw();
     assert!(raw.windows(13).any(|part| part == b"6:source4:HER"));
+    let file = torrent.to_bytes();
+    assert!(
+        file.windows(22)
+            .any(|part| part == b"13:announce-listll25:h"),
+        "no tier is empty"
+    );
 }
 
 #[test]
