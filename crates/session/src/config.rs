@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::{Limits, Session, StartError, events, sockets};
 
-/// Bytes that may lie between sockets and disk when nothing else is said: 64 MiB, a quarter of a second of a 2 Gbit/s
+/// Bytes that may lie between sockets and disk when nothing else is said: 32 MiB, an eighth of a second of a 2 Gbit/s
 /// line in which a disk may pause.
-pub const DEFAULT_MEMORY_BUDGET: usize = 64 * 1024 * 1024;
+pub const DEFAULT_MEMORY_BUDGET: usize = 32 * 1024 * 1024;
 
 /// The smallest budget: room for the reads of a few peers.
 pub const MIN_MEMORY_BUDGET: usize = 1024 * 1024;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::handshaking::{self, Arrival};
 use crate::session::Shared;
@@ -14,14 +15,23 @@ use crate::torrent_task::Mail;
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
 /// Accepts peers until the session ends.
+///
+/// While too many have not shown their handshake, nobody is accepted: the next ones wait in the queue of the system, where they cost us
+/// nothing.
 pub(crate) async fn accept_peers(shared: Arc<Shared>, listener: TcpListener) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let half_open = Arc::clone(&shared.half_open_in).acquire_owned().await;
+            (half_open, listener.accept().await)
+        };
+        let (half_open, accepted) = tokio::select! {
+            next = next => next,
             () = shared.stop.cancelled() => return,
         };
+        // The semaphores of a session are never closed.
+        let Ok(half_open) = half_open else { return };
         match accepted {
-            Ok((stream, address)) => accept(&shared, stream, address),
+            Ok((stream, address)) => accept(&shared, stream, address, half_open),
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a peer");
                 tokio::select! {
@@ -34,11 +44,12 @@ pub(crate) async fn accept_peers(shared: Arc<Shared>, listener: TcpListener) {
 }
 
 /// A peer that finds no room is closed without a word: it will try others.
-fn accept(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
-    let Ok(half_open) = Arc::clone(&shared.half_open_in).try_acquire_owned() else {
-        tracing::debug!(%address, "too many peers have not shown their handshake yet");
-        return;
-    };
+fn accept(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    address: SocketAddr,
+    half_open: OwnedSemaphorePermit,
+) {
     let Ok(permit) = Arc::clone(&shared.connections).try_acquire_owned() else {
         tracing::debug!(%address, "there are as many connections as allowed");
         return;

@@ -102,7 +102,7 @@ impl MemoryBudget {
 pub(crate) const LARGE_BUFFER: usize = 256 * 1024;
 
 /// How many remembered buffers one request looks at. The oldest come first, whose blocks are the likeliest to be gone.
-const LOOKED_AT: usize = 4;
+const LOOKED_AT: usize = 32;
 
 /// Read buffers whose blocks went to the disk, to be used again: allocating each anew would have the kernel map and clear it each time.
 #[derive(Debug)]

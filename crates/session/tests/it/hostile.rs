@@ -197,12 +197,10 @@ async fn a_peer_that_says_nothing_is_closed_after_the_time_out() {
     let peer = Peer::with(|builder| builder.handshake_timeout(timeout).max_half_open(2)).await;
     peer.seed(&sample).await;
     let mut silent = Vec::new();
-    for _ in 0..2 {
+    // One more than may be half open: it waits for its turn, in which it says nothing either.
+    for _ in 0..3 {
         silent.push(TcpStream::connect(peer.address()).await.unwrap());
     }
-    // One more than may be half open is closed at once, the others when their time is over.
-    let mut third = TcpStream::connect(peer.address()).await.unwrap();
-    assert_eq!(within(third.read(&mut [0; 1])).await.unwrap_or(0), 0);
     for mut stream in silent {
         assert_eq!(within(stream.read(&mut [0; 1])).await.unwrap_or(0), 0);
     }
@@ -211,6 +209,28 @@ async fn a_peer_that_says_nothing_is_closed_after_the_time_out() {
     within(torrent.completed()).await.unwrap();
     leech.shut_down().await;
     peer.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_is_answered_in_turns() {
+    let sample = Sample::file("crowd", 100_000, 32 * 1024);
+    let seed = Peer::with(|builder| builder.max_half_open(2)).await;
+    seed.seed(&sample).await;
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        crowd.push(TcpStream::connect(seed.address()).await.unwrap());
+    }
+    for (number, stream) in crowd.iter_mut().enumerate() {
+        let peer_id = format!("-XX0000-crowd-{number:06}");
+        let words = handshake(&sample, peer_id.as_bytes().first_chunk().unwrap());
+        stream.write_all(&words).await.unwrap();
+    }
+    for stream in &mut crowd {
+        let mut answer = [0; 68];
+        within(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(answer[..20], *b"\x13BitTorrent protocol");
+    }
+    seed.shut_down().await;
 }
 
 #[tokio::test]
