@@ -97,6 +97,7 @@ pub(crate) fn what_is_built_is_read_back(
 /// A proof holds only for the tree that it is of.
 pub(crate) fn a_proof_is_refused_or_holds(request: HashRequest, height: u32, hashes: &[[u8; 32]]) {
     let hashes: Vec<_> = hashes.iter().map(|&hash| hash.into()).collect();
+    assert!(request.uncle_count() <= request.proof_layers);
     let _ = request.verify(&merkle::padding_hash(height % 32), height, &hashes);
     let tree = merkle::Tree::new(hashes, 0, u64::from(height) << 14);
     let _ = tree.answer(&request);
