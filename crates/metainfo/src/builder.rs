@@ -17,6 +17,10 @@ use plan::{Content, Plan};
 /// Longest piece that is chosen without being asked for: 16 MiB. Longer ones are slow to share on, and some clients refuse them.
 pub const MAX_DEFAULT_PIECE_LENGTH: u32 = 16 * 1024 * 1024;
 
+/// Longest piece that a torrent is made with: 256 MiB. Each thread that hashes holds a whole one, and libtorrent reads no torrent
+/// with pieces of 512 MiB.
+pub const MAX_BUILD_PIECE_LENGTH: u32 = 256 * 1024 * 1024;
+
 /// Most pieces a torrent gets while pieces are not yet the longest: some 40 KiB of hashes.
 const TARGET_PIECE_COUNT: u64 = 2048;
 
@@ -55,9 +59,9 @@ pub enum BuildError {
     /// There is nothing to share.
     #[error("there are no bytes to share")]
     Empty,
-    /// The format does not allow this piece length.
+    /// The format does not allow this piece length, or it is above [`MAX_BUILD_PIECE_LENGTH`].
     #[error(
-        "{length} bytes is no piece length: v1 needs at least 1, v2 and hybrid a power of two of at least 16 KiB"
+        "{length} bytes is no piece length: v1 needs at least 1, v2 and hybrid a power of two of at least 16 KiB, and none more than 256 MiB"
     )]
     PieceLength {
         /// The piece length that was asked for, in bytes.
@@ -145,7 +149,8 @@ impl Builder {
 
     /// Sets the length of pieces in bytes. Without, one is chosen by the size: a power of two up to [`MAX_DEFAULT_PIECE_LENGTH`].
     ///
-    /// In v1 torrents it may be any number, in v2 and hybrid ones a power of two of at least 16 KiB.
+    /// In v1 torrents it may be any number, in v2 and hybrid ones a power of two of at least 16 KiB; none may be above
+    /// [`MAX_BUILD_PIECE_LENGTH`].
     #[must_use]
     pub fn piece_length(mut self, bytes: u32) -> Self {
         self.piece_length = Some(bytes);
@@ -270,8 +275,13 @@ impl Builder {
         let length = self
             .piece_length
             .unwrap_or_else(|| default_piece_length(total));
-        let is_v2 = self.version != Version::V1;
-        if length == 0 || is_v2 && (!length.is_power_of_two() || length < crate::BLOCK_LENGTH) {
+        let is_allowed = match self.version {
+            Version::V1 => length > 0,
+            Version::V2 | Version::Hybrid => {
+                length.is_power_of_two() && length >= crate::BLOCK_LENGTH
+            }
+        };
+        if !is_allowed || length > MAX_BUILD_PIECE_LENGTH {
             return Err(BuildError::PieceLength { length });
         }
         Plan::new(self.version, name, content, length)

@@ -22,7 +22,7 @@ mod url_list;
 pub use bitfield::{Bitfield, BitfieldError};
 #[cfg(feature = "create")]
 pub use builder::Progress;
-pub use builder::{BuildError, Builder, MAX_DEFAULT_PIECE_LENGTH};
+pub use builder::{BuildError, Builder, MAX_BUILD_PIECE_LENGTH, MAX_DEFAULT_PIECE_LENGTH};
 pub use error::{FileTreeError, HybridMismatch, MetainfoError, PieceLayerError, Remark};
 pub use files::{File, FileIndex, FileKind, FileSpan, MAX_FILE_LENGTH, MAX_PATH_BYTES};
 pub use geometry::{

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rarest_metainfo::{
-    BuildError, Builder, FileKind, MAX_DEFAULT_PIECE_LENGTH, Metainfo, Progress, Version,
-    verify_pieces,
+    BuildError, Builder, FileKind, MAX_BUILD_PIECE_LENGTH, MAX_DEFAULT_PIECE_LENGTH, Metainfo,
+    Progress, Version, verify_pieces,
 };
 
 use tempfile::TempDir;
@@ -234,11 +234,16 @@ fn an_odd_piece_length_is_for_v1_only() {
             .piece_count(),
         4
     );
+    for version in [Version::V1, Version::V2] {
+        assert!(build(version, MAX_BUILD_PIECE_LENGTH).is_ok());
+    }
     for (version, length) in [
         (Version::V1, 0),
         (Version::V2, 333),
         (Version::Hybrid, 8192),
         (Version::V2, 40_000),
+        (Version::V1, MAX_BUILD_PIECE_LENGTH + 1),
+        (Version::V2, MAX_BUILD_PIECE_LENGTH * 2),
     ] {
         assert!(matches!(
             build(version, length),
