@@ -5,6 +5,7 @@ use rarest_peer_wire::connection::{
     CloseReason, Command, Event, LocalTorrent, ProtocolViolation, Role,
 };
 use rarest_peer_wire::extension::ExtensionHandshake;
+use rarest_peer_wire::limits::MAX_INCOMING_REQUESTS;
 use rarest_peer_wire::{Extension, Extensions, Message, Reserved};
 
 use crate::pair::{INFO_HASH, LEFT_ID, Scripted, all, config, geometry, none};
@@ -35,7 +36,7 @@ fn our_extension_handshake_says_what_we_are() {
     let ours = handshake(&peer().heard());
     assert_eq!(ours.client.as_deref(), Some("rarest 1"));
     assert_eq!(ours.listen_port, Some(6881));
-    assert_eq!(ours.request_queue, Some(512));
+    assert_eq!(ours.request_queue, Some(MAX_INCOMING_REQUESTS));
     assert_eq!(ours.your_ip, Some([192, 0, 2, 1].into()));
     assert_eq!(ours.upload_only, None);
     for extension in Extension::ALL {
