@@ -40,6 +40,7 @@ impl<S: Storage> PieceStore<S> {
             stamps.push(stamp);
         }
         let after = self.verified();
+        let lost = self.lost().clone();
         let spilled = self.spilled_blocks();
         drop(nobody_writes);
 
@@ -47,8 +48,10 @@ impl<S: Storage> PieceStore<S> {
         for piece in before.iter().filter(|&piece| !after.contains(piece)) {
             verified.remove(piece);
         }
-        // Pieces that came while the disk was syncing are not synced. Their files are to be checked next time.
-        for piece in after.iter().filter(|&piece| !before.contains(piece)) {
+        // Pieces that came while the disk was syncing are not synced, and those that lost their mark where nobody was
+        // told may be right. Their files are to be checked next time.
+        let unsynced = after.iter().filter(|&piece| !before.contains(piece));
+        for piece in unsynced.chain(lost) {
             for span in metainfo.info().spans(self.range(piece)) {
                 stamps[span.file.as_usize()] = None;
             }
@@ -86,11 +89,9 @@ impl<S: Storage> PieceStore<S> {
         for file in info.files().filter(has_bytes) {
             let index = file.index();
             let stamp = self.storage.stamp(index)?;
-            if stamp != resume.stamps[index.as_usize()] {
-                is_changed[index.as_usize()] = true;
-            } else {
-                self.remember(index, stamp);
-            }
+            is_changed[index.as_usize()] = stamp != resume.stamps[index.as_usize()];
+            // Also when it has changed: whoever changes it once more, during the check or after, is noticed.
+            self.remember(index, stamp);
         }
         let mut to_check = self.believe(&resume.verified, &resume.stamps, &is_changed);
         self.restore_spilled(&resume.spilled, &mut to_check);

@@ -14,9 +14,9 @@ impl<S: Storage> PieceStore<S> {
     /// The first [`StoreError`]; that file, and those behind it, are as they were.
     pub fn want(&self, files: impl IntoIterator<Item = FileIndex>) -> Result<(), StoreError> {
         for file in files {
-            // Moving a file changes its time, which is no change from outside.
+            // No stamp is taken while a file moves. One that is known stays: it is of a file that stands in its place
+            // already, so that what moves changes it only if somebody else removed it.
             let _writing = self.begin_writing();
-            self.stamps().remove(&file);
             self.storage.want(file)?;
             self.wanted_files()[file.as_usize()] = true;
         }

@@ -1,10 +1,13 @@
 //! Files that are cut, removed or changed under a running store.
 
-use std::fs::{self, File};
+use std::{
+    fs::{self, File},
+    ops::ControlFlow,
+};
 
 use rarest_metainfo::PieceIndex;
 use rarest_piece_store::{
-    CompleteError, Fault, Part, PieceStore, ReadError, Remedy, Storage, Totals,
+    Check, CompleteError, Fault, Part, PieceStore, ReadError, Remedy, Storage, Totals,
 };
 
 use crate::made::{self, Made, check_all, file};
@@ -120,6 +123,67 @@ fn a_file_that_is_removed_while_it_is_written_is_noticed_by_the_next_save() {
     let resume = store.resume(Totals::default()).unwrap();
     assert_eq!(numbers(resume.verified().iter()), [0]);
     assert_eq!(numbers(store.find_changed().unwrap()), [4, 5]);
+}
+
+#[test]
+fn a_check_of_other_files_does_not_hide_a_change() {
+    let made = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    made.fill(&store);
+    store.resume(Totals::default()).unwrap();
+    fs::write(folder.path().join("torrent/a"), vec![1; 64 * KIB]).unwrap();
+    store.check(&Check::pieces(vec![made.piece(5)]), |_| {
+        ControlFlow::Continue(())
+    });
+    let resume = store.resume(Totals::default()).unwrap();
+    let next = made.in_folder(folder.path());
+    assert_eq!(numbers(next.restore(&resume).unwrap().to_check), [0, 1]);
+    assert_eq!(numbers(store.find_changed().unwrap()), [0, 1]);
+}
+
+#[test]
+fn a_change_during_the_check_of_a_changed_file_is_noticed() {
+    let made = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    made.fill(&store);
+    let resume = store.resume(Totals::default()).unwrap();
+    let a = folder.path().join("torrent/a");
+    let right = fs::read(&a).unwrap();
+    fs::write(&a, vec![1; 64 * KIB]).unwrap();
+
+    let store = made.in_folder(folder.path());
+    let to_check = store.restore(&resume).unwrap().to_check;
+    fs::write(&a, &right).unwrap();
+    store.check(&Check::pieces(to_check), |_| ControlFlow::Continue(()));
+    assert!(store.verified().is_full());
+    fs::write(&a, vec![1; 64 * KIB]).unwrap();
+    assert_eq!(numbers(store.find_changed().unwrap()), [0, 1]);
+}
+
+#[test]
+fn pieces_that_lost_their_mark_where_nobody_was_told_are_checked_by_the_next_run() {
+    let made = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    store.complete(&[made.whole(made.piece(4)), made.whole(made.piece(6))]);
+    store.resume(Totals::default()).unwrap();
+    let c = File::options()
+        .write(true)
+        .open(folder.path().join("torrent/c"))
+        .unwrap();
+    c.set_modified(std::time::UNIX_EPOCH).unwrap();
+    store.complete(&[made.whole(made.piece(5))])[0]
+        .as_ref()
+        .unwrap();
+    assert_eq!(verified(&store), [5]);
+    let resume = store.resume(Totals::default()).unwrap();
+
+    let next = made.in_folder(folder.path());
+    let to_check = next.restore(&resume).unwrap().to_check;
+    next.check(&Check::pieces(to_check), |_| ControlFlow::Continue(()));
+    assert_eq!(verified(&next), [4, 5, 6]);
 }
 
 #[test]
