@@ -56,6 +56,8 @@ pub struct FileStorage {
     /// Held for reading by everything that reads and writes, for writing by what moves files.
     placing: RwLock<Placing>,
     changes: Mutex<Changes>,
+    /// Held while files are synced: who finds nothing left to sync has waited for those that another thread syncs.
+    syncing: Mutex<()>,
 }
 
 /// What was done to the files, by their number.
@@ -81,6 +83,7 @@ impl FileStorage {
             placing: RwLock::new(Placing::new(Folder::new(folder.into()), &layout)),
             layout,
             changes: Mutex::default(),
+            syncing: Mutex::default(),
         }
     }
 
@@ -294,6 +297,7 @@ impl Storage for FileStorage {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let placing = self.placing();
         let mut unsynced = std::mem::take(&mut self.changes().unsynced);
         while let Some(&file) = unsynced.first() {

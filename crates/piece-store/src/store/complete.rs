@@ -199,7 +199,8 @@ impl<S: Storage> PieceStore<S> {
     fn place<'a>(&self, piece: &'a Gathered<'_>, owner: usize, placed: &mut Vec<Placed<'a>>) {
         let mut start = self.geometry.piece_offset(piece.whole.piece);
         for (part, bytes) in piece.whole.parts.iter().zip(&piece.parts) {
-            if matches!(part, Part::Memory(_)) && !bytes.is_empty() {
+            // What is padding indeed is left out span by span. Where a caller errs, zeros that were hashed are written.
+            if !matches!(part, Part::Spilled { .. }) && !bytes.is_empty() {
                 placed.push(Placed {
                     start,
                     bytes,

@@ -89,6 +89,19 @@ fn a_corrupt_piece_is_not_written_and_its_blocks_have_digests() {
 }
 
 #[test]
+fn zeros_that_a_caller_takes_for_padding_are_written() {
+    let mut zeros = file("a", 0);
+    zeros.data = vec![0; 32 * KIB];
+    let made = made::v1(32 * KIB, &[zeros]);
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    let mut whole = made.whole(made.piece(0));
+    whole.parts = vec![Part::Padding { length: 32 * 1024 }];
+    store.complete(&[whole])[0].as_ref().unwrap();
+    assert!(fs::read(folder.path().join("torrent/a")).unwrap() == made.space);
+}
+
+#[test]
 fn digests_of_a_right_piece_come_when_asked_for() {
     let made = made::v1(48 * KIB, &[file("a", 100 * KIB)]);
     let store = made.store(MemoryStorage::new(u64::MAX));
