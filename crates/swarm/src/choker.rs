@@ -256,11 +256,11 @@ impl Choker {
         });
         let optimistic = slots.div_ceil(OPTIMISTIC_FRACTION).min(slots);
         let regular = (slots - optimistic).min(interested.len());
-        let mut rest = interested.split_off(regular);
+        let rest = interested.split_off(regular);
         let mut served: BTreeSet<_> = interested.iter().map(|&(peer, _)| peer).collect();
         // An optimistic unchoke lasts three rounds; then those that wait come, in random order.
         let mut others: Vec<_> = rest
-            .drain(..)
+            .into_iter()
             .map(|(peer, seat)| (seat.in_turn(now).is_none(), rng.random::<u32>(), peer))
             .collect();
         others.sort_unstable();

@@ -186,6 +186,18 @@ impl PeerBook {
         }
     }
 
+    /// A peer that dialled us listens at the address. Says whether it counts as connected from now on: not while we dial
+    /// it, and not when another connection leads there.
+    pub(crate) fn introduced(&mut self, addr: SocketAddr, rng: &mut impl Rng) -> bool {
+        self.add(addr, PeerSource::Incoming, rng);
+        let state = self.known.get(&addr).map(|entry| entry.state);
+        let is_idle = matches!(state, Some(State::Ready | State::Waiting(_)));
+        if is_idle {
+            self.connected(addr);
+        }
+        is_idle
+    }
+
     pub(crate) fn is_complete(&mut self, addr: SocketAddr) {
         if let Some(entry) = self.known.get_mut(&addr) {
             entry.completeness = Completeness::Complete;

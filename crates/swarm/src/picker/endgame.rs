@@ -20,23 +20,21 @@ impl Picker {
         wanted: usize,
         blocks: &mut Vec<Block>,
     ) {
-        let cursor = (self.endgame_cursor, self.first());
-        let newest_first: Vec<_> = self
-            .in_hand
-            .range(..cursor)
-            .rev()
-            .chain(self.in_hand.range(cursor..).rev())
-            .copied()
-            .collect();
-        let mut probes = 0;
+        let start = (self.endgame_cursor, self.first());
         // A search that saw everything begins at the newest piece again.
         self.endgame_cursor = u64::MAX;
-        for (begun, index) in newest_first {
-            if blocks.len() >= wanted || probes >= PROBES {
-                self.endgame_cursor = begun + 1;
-                return;
+        let mut probes = 0;
+        // From the cursor down to the oldest piece, then from the newest down to the cursor.
+        let (oldest, newest) = ((0, self.first()), (u64::MAX, self.first()));
+        for (lowest, mut above) in [(oldest, start), (start, newest)] {
+            while let Some(&piece) = self.in_hand.range(lowest..above).next_back() {
+                if blocks.len() >= wanted || probes >= PROBES {
+                    self.endgame_cursor = piece.0 + 1;
+                    return;
+                }
+                probes += self.duplicate_from(piece.1, asked, wanted, blocks);
+                above = piece;
             }
-            probes += self.duplicate_from(index, asked, wanted, blocks);
         }
     }
 

@@ -73,6 +73,7 @@ impl Picker {
             .unwrap_or_default();
         if self.priority(index) == Priority::Off {
             self.begun.remove(&index);
+            self.alone.remove(&index);
         } else {
             self.alone.insert(index);
         }

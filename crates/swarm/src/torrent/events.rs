@@ -14,7 +14,7 @@ use crate::has::Has;
 use crate::limits::ALLOWED_FAST;
 use crate::peers::Permission;
 use crate::piece::PeerSlot;
-use crate::{Direction, PeerKey, PeerSource};
+use crate::{Direction, PeerKey};
 
 impl Torrent {
     /// What one read of a peer's socket brought.
@@ -180,10 +180,12 @@ impl Torrent {
             Some(false) => peer.role = Role::Downloader,
             None => {}
         }
-        if let (Direction::Incoming, Some(port)) = (peer.direction, handshake.listen_port) {
+        // The first port counts: a peer that names another with each handshake would fill the book.
+        if let (Direction::Incoming, None, Some(port)) =
+            (peer.direction, peer.listens_at, handshake.listen_port)
+        {
             let addr = SocketAddr::new(peer.addr.ip(), port);
-            if self.book.add(addr, PeerSource::Incoming, &mut self.rng) {
-                self.book.connected(addr);
+            if self.book.introduced(addr, &mut self.rng) {
                 peer.listens_at = Some(addr);
             }
         }

@@ -258,3 +258,34 @@ fn a_ban_holds_for_an_ipv4_address_in_the_dress_of_ipv6() {
     learn(&mut stage, &[mapped]);
     assert_eq!(stage.dialled, []);
 }
+
+fn introduce(stage: &mut Stage, key: rarest_swarm::PeerKey, port: u16) {
+    let mut handshake = ExtensionHandshake::default();
+    handshake.listen_port = Some(port);
+    stage.send(key, vec![Event::ExtensionHandshake(Box::new(handshake))]);
+}
+
+#[test]
+fn a_peer_that_names_many_ports_is_remembered_with_one() {
+    let mut stage = Stage::new(1, 1);
+    let peer = stage.connect(1);
+    for port in 1..=10_000 {
+        introduce(&mut stage, peer, port);
+    }
+    assert_eq!(stage.torrent.stats(stage.now).known, 1);
+}
+
+#[test]
+fn an_address_that_was_known_is_not_dialled_while_its_peer_is_connected() {
+    let mut stage = Stage::new(1, 1);
+    learn(&mut stage, &[addr(1)]);
+    stage.torrent.handle_dial_failed(stage.now, addr(1));
+    let peer = stage.connect(1);
+    introduce(&mut stage, peer, addr(1).port());
+    stage.dialled.clear();
+    stage.pass(Duration::from_secs(60));
+    assert_eq!(stage.dialled, []);
+    stage.disconnect(peer);
+    stage.pass(Duration::from_secs(60));
+    assert_eq!(stage.dialled, [addr(1)], "dialled when it has left");
+}
