@@ -193,6 +193,8 @@ impl Resume {
 
     /// Writes a resume file: all of it or, whenever the process or the system dies, what was there before.
     ///
+    /// It is made beside `path`, with `.tmp` behind its name: no two calls may save to one path at a time.
+    ///
     /// # Errors
     /// [`StoreError`]; what was there before is untouched.
     pub fn save(&self, path: &Path, metainfo: &Metainfo) -> Result<(), StoreError> {
