@@ -120,7 +120,8 @@ enum Phase {
 #[derive(Debug, Default)]
 struct Tracker {
     connection: Connection,
-    waiting: Vec<RequestId>,
+    /// Those that wait for the connection id, the oldest first; a set, so that giving up thousands is not quadratic.
+    waiting: BTreeSet<RequestId>,
     requests: usize,
 }
 
@@ -204,8 +205,10 @@ impl UdpExchange {
 
     /// Gives a request up. No outcome follows.
     pub fn cancel(&mut self, id: RequestId) {
-        self.forget(id);
-        self.outcomes.retain(|(done, _)| *done != id);
+        // A request is either under way or has an outcome, never both: the walk is for those that have just ended.
+        if self.forget(id).is_none() {
+            self.outcomes.retain(|(done, _)| *done != id);
+        }
     }
 
     /// Requests without an outcome.
@@ -340,11 +343,11 @@ impl UdpExchange {
             }
             Connection::Connecting { .. } => {
                 request.phase = Phase::Waiting;
-                tracker.waiting.push(id);
+                tracker.waiting.insert(id);
             }
             Connection::None | Connection::Open { .. } => {
                 request.phase = Phase::Waiting;
-                tracker.waiting.push(id);
+                tracker.waiting.insert(id);
                 // BEP 15 counts on when the connection id expired between two transmissions.
                 let retransmissions = request.retransmissions;
                 let transaction = self.begin_transaction(address, Purpose::Connect);
@@ -442,7 +445,11 @@ impl UdpExchange {
     }
 
     /// Ends the wait for a connection id; returns who waited.
-    fn end_connecting(&mut self, address: SocketAddr, next: Connection) -> Option<Vec<RequestId>> {
+    fn end_connecting(
+        &mut self,
+        address: SocketAddr,
+        next: Connection,
+    ) -> Option<BTreeSet<RequestId>> {
         let tracker = self.trackers.get_mut(&address)?;
         let Connection::Connecting { transaction, .. } = tracker.connection else {
             return None;
@@ -506,7 +513,7 @@ impl UdpExchange {
         if let Some(tracker) = self.trackers.get_mut(&request.tracker) {
             tracker.requests -= 1;
             if request.phase == Phase::Waiting {
-                tracker.waiting.retain(|waiting| *waiting != id);
+                tracker.waiting.remove(&id);
             }
             // Nobody waits for the connection id any more: stop asking for it.
             if tracker.requests == 0

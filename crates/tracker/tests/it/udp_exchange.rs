@@ -451,6 +451,17 @@ fn cancelled_requests_leave_nothing_behind() {
 }
 
 #[test]
+fn the_outcome_of_a_cancelled_request_is_not_told() {
+    let mut wire = Wire::new(8);
+    let (first, second) = (wire.announce(), wire.announce());
+    let connect = wire.one_sent();
+    wire.refuse(&connect);
+    wire.exchange.cancel(first);
+    assert_eq!(wire.outcome().0, second);
+    assert!(wire.exchange.poll_outcome().is_none());
+}
+
+#[test]
 fn requests_under_way_are_bounded() {
     let mut wire = Wire::new(8);
     for _ in 0..MAX_REQUESTS {
