@@ -341,10 +341,11 @@ enum Decoder {
 
 impl Decoder {
     fn of(headers: &HeaderMap) -> Result<Self, ReplyError> {
-        match headers
+        // RFC 9110, 8.4.1: the names of codings have no case.
+        let coding = headers
             .get(header::CONTENT_ENCODING)
-            .map(HeaderValue::as_bytes)
-        {
+            .map(|value| value.as_bytes().to_ascii_lowercase());
+        match coding.as_deref() {
             None | Some(b"" | b"identity") => Ok(Self::Plain(BoundedBody::default())),
             Some(b"gzip" | b"x-gzip") => {
                 Ok(Self::Gzip(Box::new(GzDecoder::new(BoundedBody::default()))))

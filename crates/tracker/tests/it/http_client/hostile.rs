@@ -133,6 +133,13 @@ async fn a_compressed_answer_is_unpacked() {
 }
 
 #[tokio::test]
+async fn names_of_compressions_have_no_case() {
+    let headers = "content-encoding: GZip\r\n";
+    let script = Script::Answer(answer("200 OK", headers, &gzip(REPLY)));
+    assert_eq!(outcome(script).await.unwrap(), ["1.2.3.4:6881"]);
+}
+
+#[tokio::test]
 async fn a_compressed_answer_is_bounded_by_what_it_unpacks_to() {
     let bomb = gzip(&vec![0; 20 * MAX_BODY_LENGTH]);
     assert!(bomb.len() < MAX_BODY_LENGTH);
