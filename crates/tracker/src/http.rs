@@ -39,14 +39,15 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The URL to fetch for an announce. The tracker's own query stays in front.
+/// The URL to fetch for an announce. The tracker's own query stays in front, and so do a user and password, which belong into the
+/// `Authorization` header of the request ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)).
 #[must_use]
 pub fn announce_url(tracker: &TrackerUrl, announce: &Announce) -> String {
     announce_page(tracker, announce).into()
 }
 
 /// The URL to fetch for a scrape of the first [`MAX_HASHES_PER_SCRAPE`] swarms; of all that the tracker has, when there are none.
-/// `None` when the tracker's URL does not say where.
+/// `None` when the tracker's URL does not say where. As for user and password, see [`announce_url`].
 #[must_use]
 pub fn scrape_url(tracker: &TrackerUrl, info_hashes: &[InfoHash]) -> Option<String> {
     scrape_page(tracker, info_hashes).map(String::from)

@@ -4,12 +4,15 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use flate2::write::GzDecoder;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use rarest_metainfo::InfoHash;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
@@ -280,12 +283,14 @@ impl Shared {
         let target = &url[Position::BeforePath..Position::AfterQuery];
         let host = &url[Position::BeforeHost..Position::AfterPort];
         let target: Uri = target.parse().map_err(io::Error::other)?;
-        let request = Request::get(target)
+        let mut request = Request::get(target)
             .header(header::HOST, host)
             .header(header::USER_AGENT, self.user_agent.clone())
-            .header(header::ACCEPT_ENCODING, "gzip")
-            .body(Empty::new());
-        Ok(request.map_err(io::Error::other)?)
+            .header(header::ACCEPT_ENCODING, "gzip");
+        if let Some(authorization) = basic_authorization(url) {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        Ok(request.body(Empty::new()).map_err(io::Error::other)?)
     }
 
     async fn tls(&self) -> Result<TlsConnector, Error> {
@@ -298,6 +303,24 @@ impl Shared {
             config.await.map_err(Error::Network)?,
         )))
     }
+}
+
+/// What lets in the user that the URL names, if it names one.
+///
+/// A redirect to another URL takes it along only where it stays on the host, by a target without one (RFC 3986, 5.2.2).
+///
+/// Source: [RFC 7617](https://www.rfc-editor.org/rfc/rfc7617), section 2.
+fn basic_authorization(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut credentials: Vec<u8> = percent_decode_str(url.username()).collect();
+    credentials.push(b':');
+    credentials.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let text = format!("Basic {}", BASE64_STANDARD.encode(credentials));
+    let mut value = HeaderValue::try_from(text).expect("base64 may stand in a header");
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn redirect_target(from: &TrackerUrl, headers: &HeaderMap) -> Result<TrackerUrl, Error> {

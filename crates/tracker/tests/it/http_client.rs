@@ -58,6 +58,29 @@ async fn an_announce_is_asked_and_answered() {
 }
 
 #[tokio::test]
+async fn the_user_that_a_url_names_is_let_in_by_name_and_password() {
+    let server = ScriptedServer::start(Script::Answer(ok(REPLY))).await;
+    // "Aladdin:open sesame", the example of RFC 7617.
+    for (user, header) in [
+        (
+            "Aladdin:open%20sesame@",
+            Some("authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"),
+        ),
+        ("Aladdin@", Some("authorization: Basic QWxhZGRpbjo=\r\n")),
+        ("", None),
+    ] {
+        let url = format!("http://{user}{}/announce", server.address);
+        announce_to(&client(), &url.parse().unwrap()).await.unwrap();
+        let head = server.heads().pop().unwrap();
+        assert!(!head.contains('@'), "{head}");
+        match header {
+            Some(header) => assert!(head.contains(header), "{head}"),
+            None => assert!(!head.contains("authorization"), "{head}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_scrape_is_asked_and_answered() {
     let body = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei7eeee";
     let server = ScriptedServer::start(Script::Answer(ok(body))).await;

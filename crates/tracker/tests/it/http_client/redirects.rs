@@ -34,6 +34,18 @@ async fn redirects_are_followed() {
 }
 
 #[tokio::test]
+async fn the_password_does_not_go_to_another_host() {
+    let target = target().await;
+    let server = redirecting(&target.url().to_string()).await;
+    let tracker = format!("http://user:secret@{}/announce", server.address);
+    announce_to(&client(), &tracker.parse().unwrap())
+        .await
+        .unwrap();
+    assert!(server.heads().concat().contains("authorization: Basic "));
+    assert!(!target.heads().concat().contains("authorization"));
+}
+
+#[tokio::test]
 async fn redirects_end() {
     let server = redirecting("/announce?again").await;
     let outcome = announce_to(&client(), &server.url()).await;
