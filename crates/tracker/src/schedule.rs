@@ -237,7 +237,8 @@ impl Schedule {
         self.phase == Phase::Stopped && self.tickets.is_empty()
     }
 
-    /// Asks again as soon as the trackers allow: the user wants it, or peers are short.
+    /// Asks again as soon as the trackers allow: the user wants it, or peers are short. Trackers that failed are asked again no
+    /// sooner than [`FIRST_BACKOFF`] after it.
     pub fn announce_now(&mut self, now: Instant) {
         for endpoint in self.endpoints.values_mut().flatten() {
             endpoint.hurry(now);

@@ -163,11 +163,14 @@ impl Endpoint {
     }
 
     pub(super) fn failed(&mut self, now: Instant, event: Event, error: &Error) {
-        if event == Event::Stopped {
+        self.earliest = if event == Event::Stopped {
             // Not repeated: the tracker forgets us by itself.
             self.known_as = KnownAs::Nobody;
-            self.earliest = now;
-        }
+            now
+        } else {
+            // Impatience may shorten the back-off, but not to nothing: the tracker may fail because too many ask.
+            now + FIRST_BACKOFF
+        };
         let failures = match self.health {
             Health::Failing { failures } => failures.saturating_add(1),
             Health::Untried | Health::Working => 1,

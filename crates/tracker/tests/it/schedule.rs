@@ -313,6 +313,20 @@ fn back_off_grows_to_an_hour_and_ends_with_success() {
 }
 
 #[test]
+fn impatience_shortens_the_back_off_to_its_beginning() {
+    let mut torrent = Torrent::started(ONE, Completeness::Incomplete);
+    for _ in 0..4 {
+        let due = torrent.due();
+        torrent.fail(&due);
+        torrent.schedule.announce_now(torrent.now);
+        assert_eq!(torrent.dues(), []);
+        torrent.now += FIRST_BACKOFF;
+        torrent.schedule.announce_now(torrent.now);
+    }
+    assert_eq!(torrent.dues().len(), 1);
+}
+
+#[test]
 fn retry_in_is_obeyed() {
     let mut torrent = Torrent::started(ONE, Completeness::Incomplete);
     let due = torrent.due();
