@@ -37,7 +37,7 @@ pub use event::Event;
 pub use output::Output;
 
 use crate::handshake::{Handshake, Reserved};
-use crate::limits::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL, MAX_OUTPUT_BACKLOG};
+use crate::limits::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL};
 use crate::message::Message;
 use active::Active;
 use outward::Outward;
@@ -471,7 +471,7 @@ impl Connection {
 
     fn close_if_not_read(&mut self) {
         let waiting = self.out.output.waiting_overhead();
-        if waiting > MAX_OUTPUT_BACKLOG {
+        if waiting > self.out.backlog_limit {
             self.close(CloseReason::NotReading { waiting });
         }
     }

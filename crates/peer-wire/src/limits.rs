@@ -85,5 +85,6 @@ pub const MAX_HASH_REQUESTS: usize = 16;
 pub const HASH_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of messages other than blocks that wait to be sent. A peer that lets so much pile up reads nothing:
-/// these are some 400,000 `have` or 240,000 `reject request` messages.
+/// these are some 400,000 `have` or 240,000 `reject request` messages. The `have` messages for what we had when the
+/// metadata of a magnet link came are not counted.
 pub const MAX_OUTPUT_BACKLOG: usize = 4 * 1024 * 1024;

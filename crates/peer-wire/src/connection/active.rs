@@ -350,9 +350,12 @@ impl Active {
         }
         self.told = Some(Bitfield::empty(&geometry));
         self.geometry = Some(geometry);
+        let before = out.output.waiting_overhead();
         for piece in have.iter() {
             self.tell_have(now, piece, out);
         }
+        // It is not the peer's fault that we have so much to say at once.
+        out.backlog_limit += out.output.waiting_overhead() - before;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use rarest_metainfo::Block;
 
 use super::{Event, Output};
 use crate::Message;
+use crate::limits::MAX_OUTPUT_BACKLOG;
 
 /// Room for events that is kept when all are drained. A read of thousands of `have` messages must not leave its mark on
 /// every connection of a seeder.
@@ -20,6 +21,8 @@ pub(super) struct Outward {
     /// When something was last put into the output.
     pub(super) last_sent: Instant,
     pub(super) received: Received,
+    /// Bytes beside blocks that may wait to be sent.
+    pub(super) backlog_limit: usize,
 }
 
 /// Bytes that came, by what they were good for.
@@ -37,6 +40,7 @@ impl Outward {
             output: Output::default(),
             last_sent: now,
             received: Received::default(),
+            backlog_limit: MAX_OUTPUT_BACKLOG,
         }
     }
 

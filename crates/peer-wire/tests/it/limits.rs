@@ -81,6 +81,26 @@ fn a_peer_that_makes_us_talk_and_does_not_listen_is_closed() {
 }
 
 #[test]
+fn all_that_we_had_when_the_metadata_came_may_be_said_at_once() {
+    let haves = u32::try_from(MAX_OUTPUT_BACKLOG / 9).unwrap() + 1;
+    let geometry = Arc::new(Geometry::contiguous(haves.into(), 1).unwrap());
+    let torrent = LocalTorrent::without_metadata(INFO_HASH);
+    let mut peer = Scripted::with_torrent(Reserved::FAST, torrent);
+    peer.say(&[Message::HaveNone]).unwrap();
+    peer.heard();
+    let connection = &mut peer.end.connection;
+    let full = Bitfield::full(&geometry);
+    connection
+        .handle_metadata(peer.now, geometry, &full)
+        .unwrap();
+    connection.handle_timeout(peer.now);
+    assert_eq!(connection.close_reason(), None);
+    let waiting = connection.output().waiting_overhead();
+    assert_eq!(waiting, 9 * haves as usize);
+    assert!(waiting > MAX_OUTPUT_BACKLOG);
+}
+
+#[test]
 fn given_up_requests_are_forgotten_in_the_end() {
     let count = u32::try_from(MAX_FORGIVEN_REQUESTS).unwrap() + 1;
     let mut peer = many_pieces(Reserved::EXTENSION_PROTOCOL, count);
