@@ -78,6 +78,10 @@ pub const ALLOWED_FAST_SERVINGS: u32 = 3;
 /// `suggest piece` messages of one peer that are passed on. They are hints; a peer that sends more is not heard.
 pub const MAX_SUGGESTIONS: u32 = 4096;
 
+/// `have all` messages behind the first word of a peer that are heard while it lacks a piece. Five bytes make us walk over
+/// all pieces of the torrent, and a peer that tells us of pieces it lost could send them for ever.
+pub const MAX_LATE_HAVE_ALLS: u32 = 16;
+
 /// Hash requests of a peer that wait for an answer. More are rejected at once.
 pub const MAX_HASH_REQUESTS: usize = 16;
 

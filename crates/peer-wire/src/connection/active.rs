@@ -20,7 +20,7 @@ use super::{Command, Config, Dialect, Event, LocalTorrent, ProtocolViolation};
 use crate::Codec;
 use crate::extension::{Extension, donthave};
 use crate::handshake::{Handshake, Reserved};
-use crate::limits::MAX_SUGGESTIONS;
+use crate::limits::{MAX_LATE_HAVE_ALLS, MAX_SUGGESTIONS};
 use crate::message::{HashRange, Message};
 
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(super) struct Active {
     /// Pieces that the peer serves while it chokes us, by number: before the metadata is known they cannot be judged.
     allowed_fast: Vec<u32>,
     suggestions_left: u32,
+    late_have_alls_left: u32,
     requests: Requests,
     pub(super) uploads: Uploads,
     hash_requests: HashRequests,
@@ -87,6 +88,7 @@ impl Active {
             peer_is_interested: false,
             allowed_fast: Vec::new(),
             suggestions_left: MAX_SUGGESTIONS,
+            late_have_alls_left: MAX_LATE_HAVE_ALLS,
             requests: Requests::new(dialect, config.request_timeout),
             uploads: Uploads::new(config.max_incoming_requests),
             hash_requests: HashRequests::default(),
@@ -206,8 +208,8 @@ impl Active {
     }
 
     /// BEP 6: "exactly one of" bitfield, have-all and have-none "must appear", first. BEP 3: a bitfield "is only ever
-    /// sent as the first message"; but a bitfield that comes later is taken for many `have`s, as aria2 means it. Messages that say nothing of pieces are let pass before: some clients begin with
-    /// the extension handshake.
+    /// sent as the first message"; but a bitfield that comes later is taken for many `have`s, as aria2 means it.
+    /// Messages that say nothing of pieces are let pass before: some clients begin with the extension handshake.
     fn require_first_word(
         &mut self,
         message: &Message,
@@ -239,6 +241,12 @@ impl Active {
 
     fn say(&mut self, word: FirstWord, out: &mut Outward) -> Result<(), ProtocolViolation> {
         if !self.remote_pieces.is_silent() {
+            if matches!(word, FirstWord::All) {
+                if self.remote_pieces.has_all() || self.late_have_alls_left == 0 {
+                    return Ok(());
+                }
+                self.late_have_alls_left -= 1;
+            }
             let news = self.remote_pieces.extend(word, self.geometry.as_deref())?;
             out.events.extend(news.into_iter().map(Event::Have));
             return Ok(());

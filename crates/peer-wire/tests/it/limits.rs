@@ -8,9 +8,9 @@ use rarest_peer_wire::connection::{CloseReason, Command, LocalTorrent};
 use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_peer_wire::limits::{
     MAX_ALLOWED_FAST, MAX_CLIENT_LENGTH, MAX_EXTENSION_NAME_LENGTH, MAX_EXTENSIONS,
-    MAX_FORGIVEN_REQUESTS, MAX_OUTPUT_BACKLOG, MAX_SUGGESTIONS,
+    MAX_FORGIVEN_REQUESTS, MAX_LATE_HAVE_ALLS, MAX_OUTPUT_BACKLOG, MAX_SUGGESTIONS,
 };
-use rarest_peer_wire::{Message, Reserved, allowed_fast_set};
+use rarest_peer_wire::{Extension, Message, Reserved, allowed_fast_set};
 
 use crate::pair::{INFO_HASH, Scripted, all, block, none};
 
@@ -98,6 +98,24 @@ fn all_that_we_had_when_the_metadata_came_may_be_said_at_once() {
     let waiting = connection.output().waiting_overhead();
     assert_eq!(waiting, 9 * haves as usize);
     assert!(waiting > MAX_OUTPUT_BACKLOG);
+}
+
+#[test]
+fn late_words_for_every_piece_over_the_limit_are_ignored() {
+    let mut peer = many_pieces(Reserved::FAST.with(Reserved::EXTENSION_PROTOCOL), 10);
+    peer.say(&[Message::HaveAll]).unwrap();
+    peer.end.told();
+    let lost = Message::Extended {
+        id: Extension::DontHave.local_id(),
+        payload: Bytes::from_static(&[0, 0, 0, 1]),
+    };
+    for _ in 0..MAX_LATE_HAVE_ALLS {
+        peer.say(&[lost.clone(), Message::HaveAll, Message::HaveAll])
+            .unwrap();
+        assert_eq!(peer.end.told(), ["donthave 1", "have 1"]);
+    }
+    peer.say(&[lost, Message::HaveAll]).unwrap();
+    assert_eq!(peer.end.told(), ["donthave 1"]);
 }
 
 #[test]
