@@ -121,7 +121,8 @@ impl Codec {
         }
     }
 
-    /// Bytes that are missing until the message at the front of `input` is whole, as far as can be told: 0 when it is.
+    /// Bytes that are missing until the message at the front of `input` is whole, as far as can be told: 0 when it is,
+    /// and when it cannot be a message. Never more than the longest message that is accepted.
     ///
     /// Who reads from a socket can make room for them at once.
     #[must_use]
@@ -129,8 +130,17 @@ impl Codec {
         let Some((prefix, rest)) = input.split_first_chunk::<4>() else {
             return self.to_skip + 4 - input.len();
         };
-        let length = u32::from_be_bytes(*prefix) as usize;
-        length.saturating_sub(rest.len())
+        let Some(length) = u32::from_be_bytes(*prefix).checked_sub(1) else {
+            return 0;
+        };
+        // Before the id has come, nothing tells a length from a lie of 4 GiB.
+        let Some((&id, buffered)) = rest.split_first() else {
+            return 1;
+        };
+        match self.is_known(id, length) {
+            Ok(_) => (length as usize).saturating_sub(buffered.len()),
+            Err(_) => 0,
+        }
     }
 
     /// Whether messages with that id have a meaning; the length is checked either way.

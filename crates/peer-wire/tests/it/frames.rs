@@ -110,6 +110,15 @@ fn the_missing_part_of_a_message_is_known() {
     assert_eq!(codec.missing(&unknown), 1004);
 }
 
+#[test]
+fn no_room_is_made_for_a_length_that_may_be_a_lie() {
+    let codec = Codec::new();
+    assert_eq!(codec.missing(&[0xff; 4]), 1);
+    assert_eq!(codec.missing(&[0xff; 5]), 0);
+    assert_eq!(codec.missing(&head(7, u32::MAX - 1)), 0);
+    assert_eq!(codec.missing(&[0; 4]), 0);
+}
+
 #[cfg(feature = "codec")]
 #[test]
 fn the_codec_is_a_decoder_and_encoder_of_tokio_util() {
