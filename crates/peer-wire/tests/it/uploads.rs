@@ -128,6 +128,16 @@ fn requests_over_the_limit_are_rejected() {
 }
 
 #[test]
+fn a_block_of_wrong_length_is_rejected() {
+    let mut peer = leecher(Reserved::FAST);
+    peer.say(&[request(block(0, 0))]).unwrap();
+    let taken = peer.end.connection.poll_upload_request().unwrap();
+    let cut = content(taken).slice(1..);
+    (peer.end.connection).send_block(peer.now, taken, cut);
+    assert_eq!(peer.heard(), [reject(taken)]);
+}
+
+#[test]
 fn a_cancelled_request_is_rejected_once_and_not_served() {
     let mut peer = leecher(Reserved::FAST);
     let cancel = |block: Block| Message::Cancel(block.into());
