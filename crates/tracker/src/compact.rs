@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::announce::{Family, Peer};
+use crate::http::MAX_PEERS_PER_REPLY;
 
 /// Appends an address, unless it is of another family.
 pub(crate) fn encode_peer(address: SocketAddr, family: Family, out: &mut Vec<u8>) {
@@ -16,7 +17,8 @@ pub(crate) fn encode_peer(address: SocketAddr, family: Family, out: &mut Vec<u8>
     out.extend(address.port().to_be_bytes());
 }
 
-/// Reads peers. A part of an entry at the end and entries with port 0, which nobody can dial, are left out.
+/// Reads peers, at most [`MAX_PEERS_PER_REPLY`]. A part of an entry at the end and entries with port 0, which nobody can dial,
+/// are left out.
 pub(crate) fn decode_peers(compact: &[u8], family: Family) -> Vec<Peer> {
     let addresses: Vec<SocketAddr> = match family {
         Family::V4 => {
@@ -42,5 +44,8 @@ pub(crate) fn decode_peers(compact: &[u8], family: Family) -> Vec<Peer> {
         }
     };
     let dialable = addresses.into_iter().filter(|address| address.port() != 0);
-    dialable.map(|address| Peer { address, id: None }).collect()
+    dialable
+        .take(MAX_PEERS_PER_REPLY)
+        .map(|address| Peer { address, id: None })
+        .collect()
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, ReplyError};
 use crate::scrape::{MAX_HASHES_PER_SCRAPE, ScrapeReply, SwarmCounts, scrape_path};
 use crate::url::TrackerUrl;
 
-/// Peers of one answer that are kept. Trackers send 50 to 200; a torrent has no use for more than this.
+/// Peers of one answer that are kept, over HTTP as over UDP. Trackers send 50 to 200; a torrent has no use for more than this.
 pub const MAX_PEERS_PER_REPLY: usize = 5_000;
 
 /// The longest `tracker id` that is kept, in bytes; it goes back with every announce, up to three times as long.

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use rarest_metainfo::{InfoHash, PeerId};
+use rarest_tracker::http::MAX_PEERS_PER_REPLY;
 use rarest_tracker::udp::{ConnectionId, PacketError, Request, Response, TransactionId, UrlData};
-use rarest_tracker::{Announce, Event, Family};
+use rarest_tracker::{Announce, AnnounceReply, Event, Family, Peer};
 
 fn any_announce() -> impl Strategy<Value = Announce> {
     let event = prop_oneof![
@@ -122,4 +123,23 @@ fn events_that_do_not_exist_are_refused() {
     .encode();
     packet[83] = 4;
     assert_eq!(Request::decode(&packet), Err(PacketError::UnknownEvent(4)));
+}
+
+#[test]
+fn peers_of_one_answer_are_bounded() {
+    let peer = Peer {
+        address: ([203, 0, 113, 1], 6881).into(),
+        id: None,
+    };
+    let response = Response::Announce {
+        transaction: TransactionId(1),
+        reply: AnnounceReply {
+            peers: vec![peer; MAX_PEERS_PER_REPLY + 1],
+            ..AnnounceReply::default()
+        },
+    };
+    match Response::decode(&response.encode(Family::V4), Family::V4) {
+        Ok(Response::Announce { reply, .. }) => assert_eq!(reply.peers.len(), MAX_PEERS_PER_REPLY),
+        other => panic!("{other:?}"),
+    }
 }
