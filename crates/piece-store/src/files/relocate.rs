@@ -28,6 +28,12 @@ impl FileStorage {
                 first_error.get_or_insert(error);
             }
         }
+        for (file, layout) in (0u32..).zip(&self.layout.files) {
+            if layout.kind == FileKind::Data {
+                // There is one only where a kill ended a move out of the parts file.
+                let _ = placing.folder.remove_file(&self.layout.temporary(file));
+            }
+        }
         placing.forget_parts();
         self.remove_empty_folders(&placing.folder);
         first_error.map_or(Ok(()), Err)

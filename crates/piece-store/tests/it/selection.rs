@@ -190,6 +190,19 @@ fn the_parts_file_is_no_larger_than_what_is_in_it() {
 }
 
 #[test]
+fn what_a_kill_left_of_a_move_is_deleted_with_the_torrent() {
+    let made = shared();
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    made.fill(&store);
+    let b = made.file("b").get();
+    let name = parts_file(&made.metainfo).replace(".parts", &format!(".{b}.moving"));
+    fs::write(folder.path().join("torrent").join(name), "half").unwrap();
+    store.delete_files().unwrap();
+    assert!(listing(folder.path()).is_empty());
+}
+
+#[test]
 fn a_choice_that_was_never_saved_loses_nothing() {
     let made = shared();
     let folder = tempfile::tempdir().unwrap();
