@@ -69,6 +69,10 @@ pub const MAX_BAD_COPIES: usize = 4;
 /// Addresses that a torrent remembers. Trackers and peers can name any number.
 pub const MAX_KNOWN_PEERS: usize = 4000;
 
+/// Addresses remembered as our own. There are few ways to reach oneself; who makes us believe in more, by answering
+/// with our id, is dialled again.
+pub const MAX_OWN_ADDRESSES: usize = 16;
+
 /// Addresses banned at a time; the oldest ban ends when there are more.
 pub const MAX_BANNED: usize = 10_000;
 

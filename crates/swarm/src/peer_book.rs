@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 
 use crate::PeerSource;
-use crate::limits::{FIRST_BACK_OFF, MAX_BACK_OFF, MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS};
+use crate::limits::{
+    FIRST_BACK_OFF, MAX_BACK_OFF, MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS, MAX_OWN_ADDRESSES,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct PeerBook {
@@ -234,7 +236,6 @@ impl PeerBook {
     /// The address is our own.
     pub(crate) fn is_ours(&mut self, addr: SocketAddr) {
         self.forget(addr);
-        // There are few ways to reach oneself; somebody who makes us believe in more is not believed.
         if self.ours.len() < MAX_OWN_ADDRESSES {
             self.ours.insert(addr);
         }
@@ -283,9 +284,6 @@ impl PeerBook {
         }
     }
 }
-
-/// Addresses of ours that are remembered.
-const MAX_OWN_ADDRESSES: usize = 16;
 
 fn back_off(failures: u8) -> Duration {
     let doublings = u32::from(failures.saturating_sub(1)).min(16);

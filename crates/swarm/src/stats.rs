@@ -36,9 +36,9 @@ pub struct Stats {
     pub peers: usize,
     /// Connected peers that have everything.
     pub seeds: usize,
-    /// Peers that want something of us, and those of them we serve.
+    /// Peers that want something of us.
     pub interested: usize,
-    /// Peers that we serve.
+    /// Peers that we let request.
     pub unchoked: usize,
     /// Peers that let us request.
     pub unchoking: usize,

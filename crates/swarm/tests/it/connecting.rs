@@ -6,7 +6,7 @@ use std::time::Duration;
 use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::Event;
 use rarest_peer_wire::extension::ExtensionHandshake;
-use rarest_swarm::limits::{MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS};
+use rarest_swarm::limits::{MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS, MAX_OWN_ADDRESSES};
 use rarest_swarm::{Config, Direction, DisconnectReason, Ended, PeerSource, Refused};
 
 use crate::stage::{OUR_ID, Stage, addr, geometry};
@@ -30,6 +30,18 @@ fn a_connection_to_ourselves_is_refused_and_never_dialled_again() {
     learn(&mut stage, &[addr(1)]);
     stage.pass(Duration::from_secs(3600));
     assert_eq!(stage.dialled, [addr(1)]);
+}
+
+#[test]
+fn only_so_many_addresses_are_taken_for_our_own() {
+    let mut stage = Stage::new(1, 1);
+    let most = u8::try_from(MAX_OWN_ADDRESSES).unwrap();
+    for number in 1..=most + 1 {
+        let result = stage.try_connect(addr(number), Direction::Outgoing, OUR_ID);
+        assert!(matches!(result, Err(Refused::Ourselves { .. })));
+    }
+    learn(&mut stage, &(1..=most + 1).map(addr).collect::<Vec<_>>());
+    assert_eq!(stage.dialled, [addr(most + 1)]);
 }
 
 #[test]
