@@ -58,6 +58,8 @@ pub struct FileStorage {
     changes: Mutex<Changes>,
     /// Held while files are synced: who finds nothing left to sync has waited for those that another thread syncs.
     syncing: Mutex<()>,
+    /// Held by whoever gives a file its length.
+    lengthening: Mutex<()>,
 }
 
 /// What was done to the files, by their number.
@@ -84,6 +86,7 @@ impl FileStorage {
             layout,
             changes: Mutex::default(),
             syncing: Mutex::default(),
+            lengthening: Mutex::default(),
         }
     }
 
@@ -156,10 +159,21 @@ impl FileStorage {
         let expected = self.layout.file(file).length;
         let opened = self.open_write(placing, file)?;
         let fail = |operation, error: io::Error| self.error(placing, operation, file, error);
-        let actual = opened
-            .metadata()
-            .map_err(|error| fail(Operation::Inspect, error))?
-            .len();
+        let length = || {
+            let metadata = opened.metadata();
+            metadata
+                .map(|metadata| metadata.len())
+                .map_err(|error| fail(Operation::Inspect, error))
+        };
+        if length()? >= expected && self.changes().full_length.contains(&file) {
+            return Ok(opened);
+        }
+        // One at a time: a file that another thread is just giving its length would be taken for one that was cut.
+        let _turn = self
+            .lengthening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let actual = length()?;
         let is_new = self.changes().full_length.insert(file);
         if !is_new && actual < expected {
             // Somebody cut it or put another in its place: without this error, pieces that were verified would read

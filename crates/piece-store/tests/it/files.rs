@@ -5,7 +5,8 @@ use std::{
     io::{IoSlice, IoSliceMut},
     num::NonZeroUsize,
     os::unix::fs::symlink,
-    sync::Arc,
+    sync::{Arc, Barrier},
+    thread,
 };
 
 use rarest_piece_store::{Allocation, Fault, FileStorage, OpenFiles, PieceStore, Storage};
@@ -27,6 +28,27 @@ fn files_come_with_their_first_byte_and_have_their_length() {
     assert_eq!(listing(&folder), ["torrent/a/b"]);
     let length = fs::metadata(folder.join("torrent/a/b")).unwrap().len();
     assert_eq!(length, 40 * KIB as u64);
+}
+
+#[test]
+fn threads_that_write_first_to_the_same_file_do_not_take_it_for_cut() {
+    let made = made::v1(32 * KIB, &[file("a", 256 * KIB)]);
+    for _ in 0..100 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = made.in_folder(folder.path());
+        let together = Barrier::new(8);
+        thread::scope(|scope| {
+            for whole in made.wholes() {
+                let (store, together) = (&store, &together);
+                scope.spawn(move || {
+                    let pieces = [whole];
+                    together.wait();
+                    store.complete(&pieces)[0].as_ref().unwrap();
+                });
+            }
+        });
+        assert!(store.verified().is_full());
+    }
 }
 
 #[test]
