@@ -65,6 +65,20 @@ async fn a_file_that_was_changed_between_two_runs_is_read_again() {
 }
 
 #[tokio::test]
+async fn a_check_that_the_end_cut_short_says_nothing_about_the_rest() {
+    // More than is read before anybody looks whether to stop.
+    let sample = Sample::file("cut short", 24_000_000, 512 * 1024);
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    sample.write_to(folder.path());
+    let session = session_with_state(folder.path(), state.path()).await;
+    session.add(sample.metainfo.clone()).start().await.unwrap();
+    session.shutdown(PATIENCE).await.unwrap();
+
+    let stats = pieces_checked_by_a_new_session(&sample, folder.path(), state.path()).await;
+    assert_eq!(stats.verified_pieces, stats.pieces);
+}
+
+#[tokio::test]
 async fn damaged_resume_data_leads_to_a_check() {
     let sample = Sample::file("damaged", 500_000, 32 * 1024);
     let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rarest_metainfo::{File, Metainfo, PieceIndex};
-use rarest_piece_store::{Check, Checked, LoadError, Resume, StoreError, Totals};
+use rarest_piece_store::{Check, CheckEnd, Checked, LoadError, Resume, StoreError, Totals};
 use tokio::sync::oneshot;
 
 use super::{DiskMail, Driver, Stage};
@@ -23,6 +23,15 @@ pub(crate) struct Found {
     totals: Option<Totals>,
     /// What could not be read or made.
     errors: Vec<StoreError>,
+    /// Whether it looked to the end.
+    is_whole: bool,
+}
+
+impl Found {
+    fn add(&mut self, checked: Checked) {
+        self.errors.extend(checked.errors);
+        self.is_whole &= checked.end == CheckEnd::Complete;
+    }
 }
 
 /// A look at the disk.
@@ -110,6 +119,11 @@ impl Driver {
                 return self.storage_failed(now, error);
             }
         };
+        if !found.is_whole {
+            // Only an end cuts a look short. What it did not reach is unknown, not missing: saved as missing, it would be
+            // believed for as long as the files stay as they are.
+            return;
+        }
         self.storage_works();
         if let Some(totals) = found.totals {
             self.disk.earlier = totals;
@@ -153,19 +167,28 @@ impl Look {
                 .filter_map(|&file| files.file_at(u32::try_from(file).ok()?))
                 .map(File::index),
         )?;
-        let mut errors = match check {
-            Some(check) => self.check(store, &check).errors,
-            None => Vec::new(),
+        let mut found = Found {
+            totals,
+            errors: Vec::new(),
+            is_whole: true,
         };
-        errors.extend(store.create_empty_files().err());
-        Ok(Found { totals, errors })
+        if let Some(check) = check {
+            found.add(self.check(store, &check));
+        }
+        if found.is_whole {
+            found.errors.extend(store.create_empty_files().err());
+        }
+        Ok(found)
     }
 
     fn again(&self, store: &Store, check: &Check) -> Result<Found, StoreError> {
-        Ok(Found {
+        let mut found = Found {
             totals: None,
-            errors: self.check(store, check).errors,
-        })
+            errors: Vec::new(),
+            is_whole: true,
+        };
+        found.add(self.check(store, check));
+        Ok(found)
     }
 
     fn check(&self, store: &Store, check: &Check) -> Checked {
