@@ -74,18 +74,23 @@ pub(crate) struct Download {
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: PathBuf,
     /// A peer to dial, beside those that trackers name; may be given often
-    #[arg(long = "peer", value_name = "ADDR")]
+    #[arg(long = "peer", value_name = "IP:PORT", value_parser = peer)]
     pub(crate) peers: Vec<SocketAddr>,
     /// Go on serving when the download is complete
     #[arg(long)]
     pub(crate) seed: bool,
-    /// Download only these files, by their numbers in the torrent (from 0): 0,2-4
+    /// Download only these files, by the numbers that `inspect` shows: 0,2-4
     #[arg(long, value_name = "LIST")]
     pub(crate) files: Option<Selection>,
     #[command(flatten)]
     pub(crate) network: Network,
     #[command(flatten)]
     pub(crate) report: Report,
+}
+
+fn peer(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port: 192.0.2.1:6881 or [2001:db8::1]:6881")
 }
 
 #[derive(Debug, Args)]
@@ -140,8 +145,9 @@ pub(crate) struct Verify {
     /// Folder that holds the torrent's file, or its folder of files
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: PathBuf,
-    #[command(flatten)]
-    pub(crate) report: Report,
+    /// Print one JSON object, instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

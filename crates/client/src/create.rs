@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use rarest_metainfo::{Builder, Version};
 
-use crate::Outcome;
 use crate::args::{Create, Format};
 use crate::byte_bar::ByteBar;
 use crate::quantity::ByteCount;
+use crate::{Outcome, say};
 
 /// Makes the torrent and writes it.
 pub(crate) fn run(arguments: &Create) -> Result<Outcome> {
@@ -24,14 +24,14 @@ pub(crate) fn run(arguments: &Create) -> Result<Outcome> {
     bar.finish();
     write_whole(&out, &torrent.to_bytes())?;
     let info = torrent.info();
-    println!(
+    say(format_args!(
         "{}: {}, {} pieces of {}",
         out.display(),
         ByteCount(info.total_length()),
         info.geometry().piece_count(),
         ByteCount(info.geometry().nominal_piece_length().into()),
-    );
-    println!("{}", torrent.magnet());
+    ))?;
+    say(torrent.magnet())?;
     Ok(Outcome::Done)
 }
 
@@ -43,7 +43,9 @@ fn builder(arguments: &Create) -> Result<Builder> {
     })
     .created_by(concat!("rarest ", env!("CARGO_PKG_VERSION")));
     if let Some(length) = arguments.piece_length {
-        let length = u32::try_from(length.0).context("a piece must be shorter than 4 GiB")?;
+        let length = u32::try_from(length.0)
+            .ok()
+            .context("a piece must be shorter than 4 GiB")?;
         builder = builder.piece_length(length);
     }
     for url in &arguments.trackers {

@@ -50,13 +50,13 @@ pub(crate) fn run(arguments: &Demo) -> Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     scratch.remove()?;
-    println!(
+    crate::say(format_args!(
         "demo: 2 torrents, {}, {} pieces, every byte compared, {}/s between real sockets, {:.1} s in all",
         ByteCount(figures.bytes),
         figures.pieces,
         ByteCount(rate(figures)),
         began.elapsed().as_secs_f64(),
-    );
+    ))?;
     Ok(Outcome::Done)
 }
 
@@ -83,7 +83,7 @@ async fn trade_both(size: u64, folder: &Path) -> Result<Figures> {
         .next()
         .context("the tracker has no address")?
         .to_string();
-    println!("tracker at {url}");
+    crate::say(format_args!("tracker at {url}"))?;
     let seed = session(&seeding).await?;
     let download = session(&downloading).await?;
     let mut figures = Figures::default();
@@ -97,7 +97,7 @@ async fn trade_both(size: u64, folder: &Path) -> Result<Figures> {
         figures.pieces += traded.pieces;
         figures.trading += traded.trading;
         content.compare(&seeding, &downloading)?;
-        println!("{}: every byte is as it was", content.name());
+        crate::say(format_args!("{}: every byte is as it was", content.name()))?;
     }
     network::shut_down(&download).await;
     network::shut_down(&seed).await;
@@ -129,7 +129,7 @@ fn create(path: &Path, content: Content, tracker: &str) -> Result<Metainfo> {
 async fn trade(seed: &Session, download: &Session, torrent: Metainfo) -> Result<Figures> {
     let info = torrent.info();
     let (bytes, pieces) = (info.total_length(), info.geometry().piece_count());
-    println!(
+    crate::say(format_args!(
         "{}: {}, {pieces} pieces of {}, {} files, {}",
         info.name(),
         ByteCount(bytes),
@@ -140,7 +140,7 @@ async fn trade(seed: &Session, download: &Session, torrent: Metainfo) -> Result<
             Version::V2 => "v2",
             Version::Hybrid => "v1 and v2",
         },
-    );
+    ))?;
     let seeding = seed.add(torrent.clone()).seed_mode().start().await?;
     seeding.completed().await?;
     let began = Instant::now();

@@ -323,11 +323,20 @@ impl fmt::Display for TorrentReport {
         self.remarks
             .iter()
             .try_for_each(|remark| line(f, "remark", remark))?;
-        for file in self.files.iter().filter(|file| !file.pad) {
+        // By the numbers that `--files` of a download takes; padding has numbers too.
+        for (number, file) in self.files.iter().enumerate().filter(|(_, file)| !file.pad) {
             let path = file.stored_as.as_ref().unwrap_or(&file.path);
             match &file.symlink {
-                Some(target) => line(f, "symlink", format_args!("{path} -> {target}"))?,
-                None => line(f, "file", format_args!("{path} ({} bytes)", file.size))?,
+                Some(target) => line(
+                    f,
+                    &format!("symlink {number}"),
+                    format_args!("{path} -> {target}"),
+                )?,
+                None => line(
+                    f,
+                    &format!("file {number}"),
+                    format_args!("{path} ({} bytes)", file.size),
+                )?,
             }
         }
         line(f, "magnet", &self.magnet)

@@ -18,6 +18,7 @@ mod selection;
 mod source;
 mod verify;
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -94,7 +95,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .collect();
-    let said = said.join(" ");
+    let said = said.join(" ").replace(" tip: ", "; ");
     complain(&anyhow!(
         "{}; see `rarest --help`",
         said.trim_start_matches("error: ")
@@ -107,6 +108,14 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints one line.
+///
+/// # Errors
+/// Those of standard output, where `println!` would panic.
+fn say(line: impl fmt::Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
 }
 
 /// Writes one line to standard error; if that is closed, nobody listens.

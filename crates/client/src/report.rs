@@ -211,9 +211,10 @@ impl fmt::Display for Report {
                 ..
             } => write!(
                 f,
-                "{name}: {}, {pieces} pieces of {}, {files} files",
+                "{name}: {}, {pieces} pieces of {}, {files} {}",
                 ByteCount(*size),
-                ByteCount((*piece_length).into())
+                ByteCount((*piece_length).into()),
+                if *files == 1 { "file" } else { "files" }
             ),
             Self::Listening { port } => write!(f, "listening on port {port}"),
             Self::Checked {

@@ -1,6 +1,7 @@
 //! `rarest scrape`: how many peers the trackers of a torrent know.
 
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::args::Scrape;
-use crate::{Outcome, inspect, network, printable};
+use crate::{Outcome, inspect, network, printable, say};
 
 /// Somebody waits: shorter than the patience of announces, long enough for one lost datagram.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,9 +49,9 @@ pub(crate) fn run(arguments: &Scrape) -> Result<Outcome> {
             let answer = ask(&client, &tracker, &info_hashes).await;
             answered += usize::from(answer.error.is_none());
             if arguments.json {
-                println!("{}", serde_json::to_string(&answer)?);
+                say(serde_json::to_string(&answer)?)?;
             } else {
-                answer.print();
+                answer.print()?;
             }
         }
         anyhow::Ok(answered)
@@ -116,19 +117,18 @@ async fn ask(client: &Client, tracker: &str, info_hashes: &[InfoHash]) -> Answer
 }
 
 impl Answer {
-    fn print(&self) {
+    fn print(&self) -> io::Result<()> {
         let tracker = printable(&self.tracker);
         if let Some(error) = &self.error {
-            println!("{tracker}: {}", printable(error));
-            return;
+            return say(format_args!("{tracker}: {}", printable(error)));
         }
         let shown =
             |count: Option<u32>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
-        println!(
+        say(format_args!(
             "{tracker}: {} seeders, {} leechers, {} downloads",
             shown(self.seeders),
             shown(self.leechers),
             shown(self.downloads),
-        );
+        ))
     }
 }

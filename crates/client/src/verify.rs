@@ -1,5 +1,6 @@
 //! `rarest verify`: the files of a torrent against its hashes.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::Verify;
 use crate::byte_bar::ByteBar;
-use crate::{Outcome, inspect, printable};
+use crate::{Outcome, inspect, printable, say};
 
 /// Files that are kept open while they are read.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -58,10 +59,10 @@ pub(crate) fn run(arguments: &Verify) -> Result<Outcome> {
         bail!("{error}");
     }
     let found = Verified::new(torrent.info(), &store.verified());
-    if arguments.report.json {
-        println!("{}", serde_json::to_string(&found)?);
+    if arguments.json {
+        say(serde_json::to_string(&found)?)?;
     } else {
-        found.print();
+        found.print()?;
     }
     Ok(if found.complete {
         Outcome::Done
@@ -91,14 +92,14 @@ impl<'a> Verified<'a> {
         }
     }
 
-    fn print(&self) {
+    fn print(&self) -> io::Result<()> {
         for file in self.files.iter().filter(|file| !file.complete) {
-            println!("incomplete: {}", printable(file.path));
+            say(format_args!("incomplete: {}", printable(file.path)))?;
         }
         let name = printable(self.name);
-        println!(
+        say(format_args!(
             "{name}: {} of {} pieces are right",
             self.verified_pieces, self.pieces
-        );
+        ))
     }
 }

@@ -45,6 +45,7 @@ fn a_wrong_flag_is_one_line_and_status_2() {
         line.contains("--outptu") && line.contains("--output"),
         "{line}"
     );
+    assert!(line.contains("found; a similar argument exists"), "{line}");
     for arguments in [
         &[
             "download",

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::payload::{Folder, bytes};
-use crate::process::{run, succeeds};
+use crate::process::{run, run_unread, succeeds};
 
 #[test]
 fn what_is_created_verifies_and_inspects_in_every_format() {
@@ -52,6 +52,41 @@ fn flags_of_create_stand_in_the_torrent() {
     );
     assert_eq!(shown["private"], true);
     assert_eq!(shown["comment"], "hello");
+}
+
+#[test]
+fn inspect_shows_the_numbers_that_files_are_chosen_by() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&["--format", "hybrid"]);
+    let shown = succeeds(["inspect", torrent.to_str().unwrap()]);
+    // Number 1 is the padding between them.
+    assert!(
+        shown.contains("file 0: content/a.bin (100000 bytes)"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("file 2: content/b/c.bin (1 bytes)"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_reader_who_leaves_is_no_failure() {
+    let folder = Folder::with_file(1000);
+    let (torrent, seed) = (folder.torrent(&[]), folder.seed());
+    let (torrent, seed) = (torrent.to_str().unwrap(), seed.to_str().unwrap());
+    let content = format!("{seed}/content");
+    for arguments in [
+        &["create", &content, "-o", torrent][..],
+        &["verify", torrent, "--output", seed],
+        &["verify", torrent, "--output", seed, "--json"],
+        &["inspect", torrent],
+        &["man"],
+    ] {
+        let output = run_unread(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*error), (Some(0), ""));
+    }
 }
 
 #[test]

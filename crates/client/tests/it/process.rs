@@ -36,6 +36,14 @@ pub(crate) fn fails<A: AsRef<OsStr>>(
     line
 }
 
+/// Runs the client with a reader of its standard output that has left.
+pub(crate) fn run_unread<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = command(arguments);
+    command.stdout(writer).output().expect("the client starts")
+}
+
 /// Runs the client, which must succeed; what it prints.
 pub(crate) fn succeeds<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
     let output = run(arguments);

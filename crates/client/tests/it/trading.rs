@@ -73,7 +73,7 @@ fn without_a_terminal_progress_is_lines() {
         &peer,
     ]);
     for text in [
-        "content: 293 KiB, 19 pieces of 16.0 KiB, 1 files",
+        "content: 293 KiB, 19 pieces of 16.0 KiB, 1 file",
         &format!("peer {peer} connected"),
         "completed, 19 of 19",
         "complete: 293 KiB",
