@@ -49,8 +49,8 @@ pub(crate) enum DiskMail {
         blocks: Vec<Block>,
         result: Result<(), StoreError>,
     },
-    /// Resume data was saved, or not.
-    Saved(Result<(), StoreError>),
+    /// Resume data was saved, or not. With the pieces of files that somebody else changed.
+    Saved(Result<Vec<PieceIndex>, StoreError>),
     /// Files are wanted, or no longer, or the storage does not play along.
     Selected {
         priorities: Box<[FilePriority]>,

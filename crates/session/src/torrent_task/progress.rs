@@ -247,6 +247,10 @@ impl Driver {
             false => Snapshot::Current,
         };
         self.observed.last_snapshot = now;
+        if moves {
+            // The totals are saved as well.
+            self.outdate_resume_data(now);
+        }
         self.entry.stats.send_if_modified(|current| {
             // Written by the check itself.
             let stats = Stats {

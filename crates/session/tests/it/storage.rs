@@ -275,6 +275,28 @@ async fn a_file_that_vanishes_is_noticed_told_and_not_served() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_overwritten_while_it_is_served_is_noticed_by_its_time() {
+    let sample = Sample::file("overwritten", 500_000, 32 * 1024);
+    let seed = Peer::with(|builder| builder.resume_interval(Duration::ZERO)).await;
+    let seeding = seed.seed(&sample).await;
+    // A pause notes how the files are.
+    within(seeding.pause()).await.unwrap();
+    within(seeding.resume()).await.unwrap();
+    let mut events = seeding.events();
+    // As long as before, so that every read succeeds.
+    let path = sample.path(seed.folder.path(), 0);
+    std::fs::write(path, vec![0; 500_000]).unwrap();
+    let leech = Peer::start().await;
+    leech.download(&sample, &[&seed]).await;
+    until(&mut events, |event| {
+        matches!(event, TorrentEvent::Checked { verified_pieces: 0 }).then_some(())
+    })
+    .await;
+    leech.shut_down().await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_file_that_was_cut_while_it_is_served_is_checked_again() {
     let sample = Sample::file("cut", 2_000_000, 32 * 1024);
     let seed = Peer::start().await;

@@ -1,10 +1,12 @@
-//! Resume data: saved now and then while it changes, and at every end.
+//! Resume data: saved now and then while it changes, and at every end. On the same occasions the files are looked at: somebody may have
+//! changed them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use rarest_metainfo::PieceIndex;
 use rarest_piece_store::{StoreError, Totals};
 use tokio::sync::oneshot;
 
@@ -50,10 +52,8 @@ impl Driver {
 
     /// Something changed that is to be saved in due time.
     pub(in crate::torrent_task) fn outdate_resume_data(&mut self, now: Instant) {
-        if self.shared.config.state_dir.is_some() {
-            let interval = self.shared.config.resume_interval;
-            self.disk.saving.due.get_or_insert(now + interval);
-        }
+        let interval = self.shared.config.resume_interval;
+        self.disk.saving.due.get_or_insert(now + interval);
     }
 
     /// Saves soon, whatever the interval.
@@ -66,28 +66,44 @@ impl Driver {
         let saving = &mut self.disk.saving;
         saving.due = None;
         let waiters = std::mem::take(&mut saving.next_waiters);
-        let (Some(path), Stage::Active(_)) = (self.resume_file(), &self.stage) else {
-            // Nothing to save, or nothing that is known yet.
+        if !matches!(self.stage, Stage::Active(_)) {
+            // Nothing is known yet.
             tell(waiters);
             return;
-        };
+        }
         self.disk.saving.waiters = waiters;
         self.disk.saving.under_way = true;
+        let path = self.resume_file();
         let totals = self.totals();
         self.run_job(
             |shared| &shared.disk,
-            move |store| DiskMail::Saved(save(store, totals, &path)),
+            move |store| {
+                let saved = save(store, totals, path.as_deref());
+                DiskMail::Saved(saved.and_then(|()| store.find_changed()))
+            },
         );
     }
 
-    pub(super) fn handle_saved(&mut self, now: Instant, result: Result<(), StoreError>) {
+    /// `result` has the pieces of files that somebody else changed.
+    pub(super) fn handle_saved(
+        &mut self,
+        now: Instant,
+        result: Result<Vec<PieceIndex>, StoreError>,
+    ) {
         let saving = &mut self.disk.saving;
         saving.under_way = false;
         tell(std::mem::take(&mut saving.waiters));
-        if let Err(error) = result {
-            // What was saved before is still there, and right about what it says.
-            tracing::warn!(%error, "resume data cannot be saved");
-            self.outdate_resume_data(now);
+        match result {
+            Ok(lost) if lost.is_empty() => {}
+            Ok(lost) => {
+                tracing::warn!(pieces = lost.len(), "files were changed by somebody else");
+                self.check(lost);
+            }
+            Err(error) => {
+                // What was saved before is still there, and right about what it says.
+                tracing::warn!(%error, "resume data cannot be saved");
+                self.outdate_resume_data(now);
+            }
         }
     }
 
@@ -98,7 +114,10 @@ impl Driver {
         };
         let store = Arc::clone(&self.disk.store);
         let totals = self.totals();
-        let saving = self.shared.disk.call(move || save(&store, totals, &path));
+        let saving = self
+            .shared
+            .disk
+            .call(move || save(&store, totals, Some(&path)));
         if let Some(Err(error)) = saving.await {
             tracing::warn!(%error, "resume data cannot be saved");
         }
@@ -121,6 +140,8 @@ fn tell(waiters: Vec<oneshot::Sender<()>>) {
     }
 }
 
-fn save(store: &Store, totals: Totals, path: &std::path::Path) -> Result<(), StoreError> {
-    store.resume(totals)?.save(path, &store.metainfo())
+/// Notes how the files are now, and what is verified in them; in `path`, if there is one.
+fn save(store: &Store, totals: Totals, path: Option<&Path>) -> Result<(), StoreError> {
+    let resume = store.resume(totals)?;
+    path.map_or(Ok(()), |path| resume.save(path, &store.metainfo()))
 }
