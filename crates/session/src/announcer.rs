@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::{Announcing, Config};
 use crate::registry::{Entry, Totals as Counted};
-use crate::session::{Shared, now};
+use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
 use crate::{StartError, TorrentEvent, TorrentId};
 
@@ -446,12 +446,5 @@ fn completeness(totals: &Counted) -> Completeness {
     match totals.left.load(Ordering::Relaxed) {
         0 => Completeness::Complete,
         _ => Completeness::Incomplete,
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

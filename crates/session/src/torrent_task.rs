@@ -19,7 +19,7 @@ use crate::add::{AddOptions, InitialState};
 use crate::handshaking::Arrival;
 use crate::peer_task::PeerMail;
 use crate::registry::Entry;
-use crate::session::{Shared, now};
+use crate::session::{Shared, now, sleep_until};
 use crate::{Gone, TorrentEvent};
 
 pub(crate) use command::Command;
@@ -145,6 +145,8 @@ impl Driver {
             loop {
                 match self.serve(&mut mailbox, &mut peer_mailbox).await {
                     Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
+                    // What peers said in the meantime is heard first: the budget counts it.
+                    None if !peer_mailbox.is_empty() => {}
                     None => {
                         let entry = Arc::clone(&self.entry);
                         match entry.sleep(self, &mailbox) {
@@ -172,8 +174,8 @@ impl Driver {
         }
         loop {
             let deadline = self.carry_out();
-            let idle_until = deadline.is_none().then(|| now() + SLEEP_AFTER);
-            let wake = deadline.or(idle_until).unwrap_or_else(now);
+            let idle_until = (deadline.is_none() && self.only_waits()).then(|| now() + SLEEP_AFTER);
+            let wake = deadline.or(idle_until);
             tokio::select! {
                 mail = mailbox.recv() => {
                     // The mailbox is closed when the session ends.
@@ -185,7 +187,7 @@ impl Driver {
                 _ = peer_mailbox.recv_many(&mut batch, MAIL_PER_ROUND) => {
                     batch.drain(..).for_each(|mail| self.handle_peer_mail(mail));
                 }
-                () = tokio::time::sleep_until(wake.into()) => {
+                () = sleep_until(wake) => {
                     if idle_until.is_some() {
                         return None;
                     }
@@ -194,6 +196,11 @@ impl Driver {
                 () = shared.stop.cancelled() => return Some(Leave::ShutDown),
             }
         }
+    }
+
+    /// Whether nobody is connected and nothing is under way on the disk but a check, which may be one of thousands in the queue.
+    fn only_waits(&self) -> bool {
+        self.peers.is_empty() && (self.disk.is_idle() || matches!(self.stage, Stage::Checking))
     }
 
     fn handle_mail(&mut self, mail: Mail) -> Option<Departure> {
@@ -330,7 +337,7 @@ impl Driver {
         mut self: Box<Self>,
         leave: Leave,
         mut mailbox: mpsc::UnboundedReceiver<Mail>,
-        peer_mailbox: mpsc::Receiver<PeerMail>,
+        mut peer_mailbox: mpsc::Receiver<PeerMail>,
     ) {
         let gone = match leave {
             Leave::Removed(_) => Gone::Removed,
@@ -343,12 +350,20 @@ impl Driver {
         }
         // Connections end when they find nobody to talk to.
         self.peers.clear();
-        drop(peer_mailbox);
-        self.finish_disk_work(&mut mailbox).await;
+        peer_mailbox.close();
+        while let Some(mail) = peer_mailbox.recv().await {
+            // The session has other torrents, which need the memory.
+            if let PeerMail::Events { block_bytes, .. } = mail {
+                self.shared.budget.release(&self.entry.memory, block_bytes);
+            }
+        }
+        let unanswered = self.finish_disk_work(&mut mailbox).await;
         self.shared.budget.release(&self.entry.memory, self.counted);
         self.shared.budget.recount_leaving(self.counted_leaving, 0);
         // From here on commands are refused, rather than left without an answer.
         self.entry.close(gone);
+        // Whoever waits for an answer learns why there is none.
+        drop(unanswered);
         match leave {
             Leave::ShutDown => self.save_resume_data().await,
             Leave::Removed(departure) => {

@@ -17,7 +17,7 @@ use rarest_piece_store::{
 use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Departure, Driver, Mail, Stage, Store};
+use super::{Command, Departure, Driver, Mail, Stage, Store};
 use crate::add::ExistingData;
 use crate::disk::Disk;
 use crate::registry::Phase;
@@ -133,7 +133,7 @@ impl DiskWork {
     }
 
     /// Whether nothing is under way and nothing waits.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.jobs == 0 && self.waiting.is_empty() && self.spilling.is_empty()
     }
 
@@ -425,19 +425,23 @@ impl Driver {
         }
     }
 
-    /// Waits until no job is under way.
-    pub(super) async fn finish_disk_work(&mut self, mailbox: &mut mpsc::UnboundedReceiver<Mail>) {
+    /// Waits until no job is under way. Returns the commands that came in the meantime, for which it is too late.
+    pub(super) async fn finish_disk_work(
+        &mut self,
+        mailbox: &mut mpsc::UnboundedReceiver<Mail>,
+    ) -> Vec<Command> {
+        let mut unanswered = Vec::new();
         self.cancel_check();
         loop {
             self.start_writing();
             if self.disk.jobs == 0 {
-                return;
+                return unanswered;
             }
             match mailbox.recv().await {
                 Some(Mail::Disk(mail)) => self.handle_disk_mail(mail),
-                // Whoever waits for an answer learns that the torrent is gone.
+                Some(Mail::Command(command)) => unanswered.push(command),
                 Some(_) => {}
-                None => return,
+                None => return unanswered,
             }
         }
     }
