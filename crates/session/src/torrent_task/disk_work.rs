@@ -23,7 +23,7 @@ use crate::disk::Disk;
 use crate::registry::Phase;
 use crate::session::now;
 use crate::{CommandError, FilePriority, Incomplete, TorrentEvent};
-use checking::Found;
+use checking::{Found, Scope};
 use saving::Saving;
 
 /// Bytes of pieces that one job hashes and writes: enough to hash several side by side, little enough that the memory is soon
@@ -80,6 +80,10 @@ pub(super) struct DiskWork {
     saving: Saving,
     /// Set to end a check early.
     cancel_check: Arc<AtomicBool>,
+    /// Of the last check, or the one that runs.
+    scope: Scope,
+    /// Pieces that lost their marks while a check ran, to be looked at after it.
+    to_check: Vec<PieceIndex>,
     /// Who waits for the check that runs.
     recheckers: Vec<oneshot::Sender<Result<u32, CommandError>>>,
     /// Of the runs before this one.
@@ -117,6 +121,8 @@ impl DiskWork {
             trouble: None,
             saving: Saving::default(),
             cancel_check: Arc::default(),
+            scope: Scope::First,
+            to_check: Vec::new(),
             recheckers: Vec::new(),
             earlier: Totals::default(),
         }

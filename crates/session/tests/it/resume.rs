@@ -79,6 +79,38 @@ async fn a_check_that_the_end_cut_short_says_nothing_about_the_rest() {
 }
 
 #[tokio::test]
+async fn damage_that_a_recheck_found_is_not_believed_again_when_it_is_cut_short() {
+    let sample = Sample::file("recheck", 24_000_000, 512 * 1024);
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    sample.write_to(folder.path());
+    let session = session_with_state(folder.path(), state.path()).await;
+    let adding = session.add(sample.metainfo.clone()).paused();
+    let torrent = adding.start().await.unwrap();
+    let mut stats = torrent.stats();
+    let known = |stats: &Stats| stats.state == rarest_session::TorrentState::Paused;
+    within(stats.wait_for(known)).await.unwrap();
+    within(torrent.pause()).await.unwrap();
+
+    // A disk rots without a word: size and time stay.
+    let path = sample.path(folder.path(), 0);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0; 100], 0).unwrap();
+    file.set_modified(modified).unwrap();
+    // The first batch, which has the damage, is never left half done.
+    let found = |stats: &Stats| stats.checked_pieces < stats.pieces_to_check;
+    let recheck = torrent.recheck();
+    tokio::select! {
+        _ = recheck => {}
+        _ = stats.wait_for(found) => {}
+    }
+    session.shutdown(PATIENCE).await.unwrap();
+
+    let stats = pieces_checked_by_a_new_session(&sample, folder.path(), state.path()).await;
+    assert_eq!(stats.verified_pieces, stats.pieces - 1);
+}
+
+#[tokio::test]
 async fn damaged_resume_data_leads_to_a_check() {
     let sample = Sample::file("damaged", 500_000, 32 * 1024);
     let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{DiskMail, Driver, Stage};
 use crate::add::ExistingData;
 use crate::registry::Entry;
-use crate::session::Shared;
+use crate::session::{Shared, now};
 use crate::torrent_task::Store;
 use crate::{CommandError, FilePriority, TorrentEvent};
 
@@ -34,6 +34,17 @@ impl Found {
     }
 }
 
+/// What a look at the disk is to find out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything, of which nothing is known.
+    First,
+    /// Everything, though it was known.
+    Again,
+    /// Pieces that lost their marks.
+    Lost,
+}
+
 /// A look at the disk.
 struct Look {
     shared: Arc<Shared>,
@@ -48,7 +59,7 @@ impl Driver {
     pub(in crate::torrent_task) fn begin(&mut self) {
         let existing = self.disk.existing;
         let look = self.look();
-        self.start_check(move |store| look.first(store, existing));
+        self.start_check(Scope::First, move |store| look.first(store, existing));
     }
 
     /// Looks at everything again.
@@ -61,17 +72,32 @@ impl Driver {
             // The look that runs answers both; it began before, but reads what is there like a new one.
             return;
         }
-        self.retire_machine();
         let look = self.look();
-        self.start_check(move |store| look.again(store, &Check::all()));
+        match self.stage {
+            // The first look never came to its end.
+            Stage::Unreadable => {
+                self.start_check(Scope::First, move |store| {
+                    look.first(store, ExistingData::Check)
+                });
+            }
+            _ => {
+                self.retire_machine();
+                self.outdate_resume_data(now());
+                self.start_check(Scope::Again, move |store| look.again(store, &Check::all()));
+            }
+        }
     }
 
-    /// Looks at these pieces again.
+    /// Looks at these pieces again; after the look that runs, if one does, because that may be past them.
     pub(in crate::torrent_task) fn check(&mut self, pieces: Vec<PieceIndex>) {
         if matches!(self.stage, Stage::Active(_)) {
             self.retire_machine();
             let look = self.look();
-            self.start_check(move |store| look.again(store, &Check::pieces(pieces)));
+            self.start_check(Scope::Lost, move |store| {
+                look.again(store, &Check::pieces(pieces))
+            });
+        } else {
+            self.disk.to_check.extend(pieces);
         }
     }
 
@@ -81,9 +107,11 @@ impl Driver {
 
     fn start_check(
         &mut self,
+        scope: Scope,
         job: impl FnOnce(&Store) -> Result<Found, StoreError> + Send + 'static,
     ) {
         self.stage = Stage::Checking;
+        self.disk.scope = scope;
         self.observed.changed();
         self.tell(TorrentEvent::Checking);
         self.run_job(
@@ -108,19 +136,18 @@ impl Driver {
     }
 
     pub(super) fn handle_checked(&mut self, now: Instant, found: Result<Found, StoreError>) {
-        let recheckers = std::mem::take(&mut self.disk.recheckers);
         let found = match found {
             Ok(found) => found,
             Err(error) => {
                 self.stage = Stage::Unreadable;
-                for done in recheckers {
+                for done in self.disk.recheckers.drain(..) {
                     let _ = done.send(Err(CommandError::Storage(error.clone())));
                 }
                 return self.storage_failed(now, error);
             }
         };
         if !found.is_whole {
-            // Only an end cuts a look short. What it did not reach is unknown, not missing: saved as missing, it would be
+            // Only an end cuts a look short. What a first one did not reach is unknown, not missing: saved as missing, it would be
             // believed for as long as the files stay as they are.
             return;
         }
@@ -128,9 +155,16 @@ impl Driver {
         if let Some(totals) = found.totals {
             self.disk.earlier = totals;
         }
+        let to_check = std::mem::take(&mut self.disk.to_check);
+        if !to_check.is_empty() {
+            let look = self.look();
+            return self.start_check(Scope::Lost, move |store| {
+                look.again(store, &Check::pieces(to_check))
+            });
+        }
         let verified_pieces = self.disk.store.verified_count();
         let error = found.errors.into_iter().next();
-        for done in recheckers {
+        for done in self.disk.recheckers.drain(..) {
             let result = error.clone().map(CommandError::Storage);
             let _ = done.send(result.map_or(Ok(verified_pieces), Err));
         }

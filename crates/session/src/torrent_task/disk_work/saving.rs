@@ -10,6 +10,7 @@ use rarest_metainfo::PieceIndex;
 use rarest_piece_store::{StoreError, Totals};
 use tokio::sync::oneshot;
 
+use super::checking::Scope;
 use super::{DiskMail, Driver};
 use crate::registry::Entry;
 use crate::torrent_task::{Stage, Store};
@@ -40,13 +41,27 @@ impl Driver {
 
     /// Saves once the jobs that are under way are done, and tells when it is.
     pub(in crate::torrent_task) fn save_then(&mut self, done: oneshot::Sender<()>) {
-        self.disk.saving.next_waiters.push(done);
-        self.save_if_awaited();
+        if matches!(self.stage, Stage::Active(_)) {
+            self.disk.saving.next_waiters.push(done);
+            self.save_if_awaited();
+        } else {
+            // A check may take hours, and is saved by itself.
+            let _ = done.send(());
+        }
     }
 
     pub(super) fn save_if_awaited(&mut self) {
         if self.disk.is_idle() && !self.disk.saving.next_waiters.is_empty() {
             self.save();
+        }
+    }
+
+    /// Whether the marks say what there is. While everything is looked at again they do: it corrects them as it goes.
+    fn knows_disk(&self) -> bool {
+        match self.stage {
+            Stage::New | Stage::Unreadable => false,
+            Stage::Checking => self.disk.scope == Scope::Again && self.disk.to_check.is_empty(),
+            Stage::Active(_) => true,
         }
     }
 
@@ -66,8 +81,7 @@ impl Driver {
         let saving = &mut self.disk.saving;
         saving.due = None;
         let waiters = std::mem::take(&mut saving.next_waiters);
-        if !matches!(self.stage, Stage::Active(_)) {
-            // Nothing is known yet.
+        if !self.knows_disk() {
             tell(waiters);
             return;
         }
@@ -93,6 +107,10 @@ impl Driver {
         let saving = &mut self.disk.saving;
         saving.under_way = false;
         tell(std::mem::take(&mut saving.waiters));
+        if matches!(self.stage, Stage::Checking) {
+            // So that damage which the check finds is not believed again after a kill.
+            self.outdate_resume_data(now);
+        }
         match result {
             Ok(lost) if lost.is_empty() => {}
             Ok(lost) => {
@@ -109,7 +127,7 @@ impl Driver {
 
     /// The last save, when the session ends.
     pub(in crate::torrent_task) async fn save_resume_data(&self) {
-        let (Some(path), Stage::Active(_)) = (self.resume_file(), &self.stage) else {
+        let Some(path) = self.resume_file().filter(|_| self.knows_disk()) else {
             return;
         };
         let store = Arc::clone(&self.disk.store);
