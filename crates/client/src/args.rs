@@ -44,7 +44,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Download a torrent, continuing where an earlier download stopped
     Download(Download),
-    /// Serve complete or partial torrents; prints a line with READY once everything is loaded
+    /// Serve complete or partial torrents; prints a line with READY once all are served
     Seed(Seed),
     /// Check the files of a torrent against its hashes
     Verify(Verify),

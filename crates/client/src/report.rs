@@ -37,7 +37,13 @@ pub(crate) enum Report {
     Listening { port: u16 },
     /// What is on disk is known.
     Checked { verified_pieces: u32, pieces: u32 },
-    /// Everything that was to be served is loaded.
+    /// A torrent is served, with as much as there is of it.
+    Serving {
+        name: String,
+        verified_pieces: u32,
+        pieces: u32,
+    },
+    /// All that can be served is.
     Ready { torrents: usize },
     /// A peer shook hands.
     PeerConnected { peer: SocketAddr },
@@ -221,6 +227,14 @@ impl fmt::Display for Report {
                 verified_pieces,
                 pieces,
             } => write!(f, "{verified_pieces} of {pieces} pieces are there"),
+            Self::Serving {
+                name,
+                verified_pieces,
+                pieces,
+            } => write!(
+                f,
+                "serving {name}: {verified_pieces} of {pieces} pieces are there"
+            ),
             Self::Ready { torrents } => write!(f, "READY: {torrents} torrents"),
             Self::PeerConnected { peer } => write!(f, "peer {peer} connected"),
             Self::PeerDisconnected { peer, reason } => write!(f, "peer {peer} gone: {reason}"),

@@ -73,18 +73,8 @@ async fn serve(
     interrupt: &mut Interrupt,
 ) -> Result<Outcome> {
     let mut events = session.events();
-    let load = async {
-        let mut handles = Vec::with_capacity(torrents.len());
-        for path in torrents {
-            handles.push(add(session, path, &reporter).await?);
-        }
-        for handle in &handles {
-            start(handle).await?;
-        }
-        anyhow::Ok(handles)
-    };
     let handles = tokio::select! {
-        handles = load => handles?,
+        handles = load(session, torrents, &reporter) => handles?,
         () = interrupt.asked() => return Ok(Outcome::Interrupted),
     };
     reporter.tell(&Report::Listening {
@@ -103,6 +93,7 @@ async fn serve(
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::Torrent(_, event)) => tell(&reporter, event),
+                Some(Event::Missed(events)) => reporter.tell(&Report::Missed { events }),
                 Some(_) => {}
                 None => return Ok(Outcome::Done),
             },
@@ -120,6 +111,42 @@ async fn serve(
     }
 }
 
+/// Begins to serve what can be served. Of several torrents, one that cannot be is told and left out.
+async fn load(
+    session: &Session,
+    torrents: &[PathBuf],
+    reporter: &Reporter,
+) -> Result<Vec<TorrentHandle>> {
+    let is_alone = torrents.len() == 1;
+    let left_out = |error| match is_alone {
+        true => Err(error),
+        false => {
+            crate::complain(&error);
+            Ok(())
+        }
+    };
+    let mut added = Vec::with_capacity(torrents.len());
+    for path in torrents {
+        match add(session, path, reporter).await {
+            Ok(handle) => added.push(handle),
+            Err(error) => left_out(error)?,
+        }
+    }
+    let mut served = Vec::with_capacity(added.len());
+    for handle in added {
+        match start(&handle, reporter).await {
+            Ok(()) => served.push(handle),
+            Err(error) => left_out(error)?,
+        }
+    }
+    ensure!(
+        !served.is_empty(),
+        "none of the {} torrents can be served; the lines above say why",
+        torrents.len()
+    );
+    Ok(served)
+}
+
 fn tell(reporter: &Reporter, event: TorrentEvent) {
     let report = match event {
         TorrentEvent::PeerConnected(peer) => Report::PeerConnected { peer },
@@ -129,6 +156,10 @@ fn tell(reporter: &Reporter, event: TorrentEvent) {
         TorrentEvent::AnnounceFailed { tracker, reason } => {
             Report::AnnounceFailed { tracker, reason }
         }
+        TorrentEvent::StorageFailed { error, retry_after } => Report::StorageFailed {
+            reason: error.to_string(),
+            retry_seconds: retry_after.as_secs(),
+        },
         _ => return,
     };
     reporter.tell(&report);
@@ -143,18 +174,23 @@ async fn add(session: &Session, path: &Path, reporter: &Reporter) -> Result<Torr
 }
 
 /// Waits until it is known what is there, and begins to serve it.
-async fn start(handle: &TorrentHandle) -> Result<()> {
+async fn start(handle: &TorrentHandle, reporter: &Reporter) -> Result<()> {
     let mut stats = handle.stats();
     let known = stats
         .wait_for(|now| now.state != TorrentState::Checking)
         .await;
     let known = *known.map_err(|_| Incomplete::ShutDown)?;
-    if known.verified_pieces == 0 {
-        let name = handle.metainfo().info().name();
+    let name = handle.metainfo().info().name();
+    if known.verified_pieces == 0 && known.pieces > 0 {
         bail!(
             "nothing of `{name}` is there; --output names the folder that holds it, and `rarest download` fetches it"
         );
     }
     handle.resume().await?;
+    reporter.tell(&Report::Serving {
+        name: name.to_owned(),
+        verified_pieces: known.verified_pieces,
+        pieces: known.pieces,
+    });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use crate::payload::Folder;
-use crate::process::fails;
+use crate::process::{Running, fails};
 
 /// The arguments of each command that reads a torrent.
 fn readers<'a>(torrent: &'a Path, output: &'a Path) -> [Vec<&'a str>; 5] {
@@ -121,6 +121,35 @@ fn nothing_to_seed_is_told_and_nothing_is_made() {
     );
     assert!(line.contains("nothing of `content` is there"), "{line}");
     assert!(!copy.join("content").exists());
+}
+
+#[test]
+fn one_damaged_torrent_among_many_is_told_and_left_out() {
+    let folder = Folder::with_file(100_000);
+    let good = folder.torrent(&[]);
+    let torrents = folder.path("torrents");
+    fs::create_dir(&torrents).unwrap();
+    fs::copy(good, torrents.join("good.torrent")).unwrap();
+    for name in ["broken.torrent", "empty.torrent"] {
+        fs::write(torrents.join(name), b"d4:info").unwrap();
+    }
+    let (torrents_text, seed) = (torrents.to_str().unwrap(), folder.seed());
+    let arguments = ["seed", torrents_text, "--output", seed.to_str().unwrap()];
+    let mut seeding = Running::start(arguments);
+    let serving = seeding.wait_for("serving");
+    assert_eq!(serving["name"], "content");
+    assert_eq!(serving["verified_pieces"], serving["pieces"]);
+    assert_eq!(seeding.wait_for("ready")["torrents"], 1);
+    seeding.signal("INT");
+    assert_eq!(seeding.end().code(), Some(130));
+    let told = seeding.complaint();
+    assert!(told.contains("broken.torrent") && told.contains("empty.torrent"));
+
+    fs::remove_file(torrents.join("good.torrent")).unwrap();
+    let mut seeding = Running::start(arguments);
+    assert_eq!(seeding.end().code(), Some(1));
+    let told = seeding.complaint();
+    assert!(told.contains("none of the 2 torrents"), "{told}");
 }
 
 #[test]

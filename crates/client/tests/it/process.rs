@@ -125,7 +125,8 @@ impl Running {
         self.child.wait().expect("it was started")
     }
 
-    fn complaint(&mut self) -> String {
+    /// What it said on standard error, once it has ended.
+    pub(crate) fn complaint(&mut self) -> String {
         let mut text = String::new();
         if let Some(mut stderr) = self.stderr.take() {
             // Only for the message of a test that fails already.
