@@ -255,9 +255,9 @@ impl Builder {
     }
 
     fn build_in_memory(&self, plan: &Plan, files: &[&[u8]]) -> Result<Metainfo, BuildError> {
-        let mut digests = Vec::new();
+        let (mut digests, mut pieces) = (Vec::new(), Vec::new());
         for batch in plan.batches() {
-            let pieces = plan.read_batch(batch, |file, offset, buffer| {
+            plan.read_batch(batch, &mut pieces, |file, offset, buffer| {
                 let start = usize::try_from(offset).expect("an offset in memory");
                 buffer.copy_from_slice(&files[file][start..start + buffer.len()]);
                 Ok::<_, BuildError>(())

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use super::plan::{Content, Entry, Plan};
+use super::plan::{Content, Entry, PieceData, Plan};
 use super::{BuildError, Builder, MAX_FOLDER_DEPTH, PieceDigests, hash};
 use crate::Metainfo;
 
-/// Most threads that hash. Each holds up to 32 MiB, and no disk feeds more.
+/// Most threads that hash. Each holds up to 32 MiB or one piece, and no disk feeds more.
 const MAX_THREADS: usize = 16;
 
 /// How far a torrent to be is.
@@ -36,7 +36,7 @@ impl Builder {
     /// In a folder all files are taken, sorted by path. A link to something inside of the folder becomes a link in the torrent
     /// (BEP 47); of a link to a file elsewhere the content is taken.
     ///
-    /// `progress` is called on this thread, about every 32 MiB, and stops the work by giving [`ControlFlow::Break`].
+    /// `progress` is called on this thread, every few MiB, and stops the work by giving [`ControlFlow::Break`].
     ///
     /// # Errors
     /// [`BuildError`] when something cannot be read, changes while it is read, or makes no torrent; or when stopped.
@@ -81,8 +81,9 @@ impl Builder {
                 let (batches, is_stopped, sender) = (&batches, &is_stopped, sender.clone());
                 scope.spawn(move || {
                     let mut reader = Reader { files, open: None };
+                    let mut pieces = Vec::new();
                     while let Some(batch) = next(batches, is_stopped) {
-                        let result = self.hash_batch(plan, batch.clone(), &mut reader);
+                        let result = self.hash_batch(plan, batch.clone(), &mut pieces, &mut reader);
                         if sender.send((batch, result)).is_err() {
                             return;
                         }
@@ -113,14 +114,15 @@ impl Builder {
         &self,
         plan: &Plan,
         batch: Range<u32>,
+        pieces: &mut Vec<PieceData>,
         reader: &mut Reader<'_>,
     ) -> Result<HashedBatch, BuildError> {
-        let pieces = plan.read_batch(batch, |entry, offset, buffer| {
+        plan.read_batch(batch, pieces, |entry, offset, buffer| {
             reader.read(entry, offset, buffer)
         })?;
         let bytes = pieces.iter().map(|piece| piece.bytes.len() as u64).sum();
         Ok(HashedBatch {
-            digests: hash::hash_pieces(&pieces, self.version),
+            digests: hash::hash_pieces(pieces, self.version),
             bytes,
         })
     }

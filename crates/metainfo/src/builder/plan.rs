@@ -7,8 +7,14 @@ use crate::merkle;
 use crate::path::is_navigation;
 use crate::{Geometry, MetainfoError, PieceIndex, Version};
 
-/// Bytes that are read and hashed together: enough pieces to hash side by side, few enough for every core to hold a batch.
-const BATCH_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes that are read and hashed together, unless pieces are long: they are still in the cache when they are hashed.
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Pieces that are hashed together though they are long, for as many are hashed side by side.
+const LONG_BATCH_PIECES: u64 = 4;
+
+/// Most bytes of several pieces that are hashed together: every core holds as much.
+const MAX_BATCH_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Most pieces hashed together; more gain nothing.
 const MAX_BATCH_PIECES: u64 = 64;
@@ -58,6 +64,7 @@ pub(super) struct Plan {
 }
 
 /// A piece with its bytes.
+#[derive(Default)]
 pub(super) struct PieceData {
     /// The bytes of files, and behind them the padding.
     pub(super) bytes: Vec<u8>,
@@ -148,32 +155,39 @@ impl Plan {
     }
 
     fn pieces_per_batch(&self) -> u32 {
-        let pieces = BATCH_BYTES / u64::from(self.geometry.nominal_piece_length());
+        let piece_length = u64::from(self.geometry.nominal_piece_length());
+        let pieces = (BATCH_BYTES / piece_length)
+            .max(LONG_BATCH_PIECES)
+            .min(MAX_BATCH_BYTES / piece_length);
         u32::try_from(pieces.clamp(1, MAX_BATCH_PIECES)).expect("clamped")
     }
 
     /// The pieces of a batch with their bytes, which `read` fills in: given the entry, the offset in it and the buffer.
+    ///
+    /// They are put into `pieces`, whose buffers are used again: fresh memory costs as much as hashing.
     pub(super) fn read_batch<E>(
         &self,
         batch: Range<u32>,
+        pieces: &mut Vec<PieceData>,
         mut read: impl FnMut(usize, u64, &mut [u8]) -> Result<(), E>,
-    ) -> Result<Vec<PieceData>, E> {
+    ) -> Result<(), E> {
+        pieces.resize_with(batch.len(), PieceData::default);
         batch
-            .map(|index| self.read_piece(PieceIndex::new(index), &mut read))
-            .collect()
+            .zip(pieces)
+            .try_for_each(|(index, data)| self.read_piece(PieceIndex::new(index), data, &mut read))
     }
 
     fn read_piece<E>(
         &self,
         piece: PieceIndex,
+        data: &mut PieceData,
         read: &mut impl FnMut(usize, u64, &mut [u8]) -> Result<(), E>,
-    ) -> Result<PieceData, E> {
+    ) -> Result<(), E> {
         let start = self.geometry.piece_offset(piece);
         let length = self.geometry.piece_length(piece);
         let end = start + u64::from(length);
-        let mut bytes = vec![0; length as usize];
-        let mut data_length = 0;
-        let mut height = 0;
+        data.bytes.resize(length as usize, 0);
+        (data.data_length, data.height) = (0, 0);
         // The last entry that begins at or before the piece; of several that begin there, all but the last are empty.
         let first = self.offsets.partition_point(|&offset| offset <= start) - 1;
         for (entry, &offset) in self
@@ -190,15 +204,15 @@ impl Plan {
                 continue;
             }
             let place = |position: u64| usize::try_from(position - start).expect("inside a piece");
-            data_length = place(to);
-            height = merkle::height(entry_length.min(self.geometry.nominal_piece_length().into()));
-            read(entry, from - offset, &mut bytes[place(from)..data_length])?;
+            let buffer = &mut data.bytes[place(from)..place(to)];
+            read(entry, from - offset, buffer)?;
+            data.data_length = place(to);
+            data.height =
+                merkle::height(entry_length.min(self.geometry.nominal_piece_length().into()));
         }
-        Ok(PieceData {
-            bytes,
-            data_length,
-            height,
-        })
+        // Files without padding between them lie side by side, so what is left of the earlier content is at the end.
+        data.bytes[data.data_length..].fill(0);
+        Ok(())
     }
 }
 

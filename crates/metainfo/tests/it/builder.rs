@@ -125,6 +125,35 @@ fn a_folder_on_disk_gives_the_same_torrent_as_its_content_in_memory() {
 }
 
 #[test]
+fn padding_is_zeros_also_where_a_buffer_held_a_full_piece_before() {
+    // More pieces than are hashed together: full ones first, then short ones.
+    let files: Vec<(String, Vec<u8>)> = (0..150)
+        .map(|number| {
+            (
+                format!("{number:03}"),
+                vec![0xff; if number < 100 { 16_384 } else { 100 }],
+            )
+        })
+        .collect();
+    let in_memory = files
+        .iter()
+        .map(|(path, data)| (path.as_str(), data.as_slice()));
+    let torrent = Builder::new(Version::Hybrid)
+        .piece_length(16_384)
+        .build_from_files("full-and-short", in_memory)
+        .unwrap();
+    assert_pieces_match(&torrent, |path| {
+        let name = path.rsplit('/').next().unwrap();
+        files
+            .iter()
+            .find(|(path, _)| path == name)
+            .unwrap()
+            .1
+            .clone()
+    });
+}
+
+#[test]
 fn a_single_file_on_disk_lies_in_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder, "a.bin", &ramp(20_000));
