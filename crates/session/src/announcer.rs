@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rarest_metainfo::InfoHash;
 use rarest_swarm::PeerSource;
@@ -21,6 +21,10 @@ use crate::registry::{Entry, Totals as Counted};
 use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
 use crate::{StartError, TorrentEvent, TorrentId};
+
+/// Longest time for which the end of a session waits until trackers have heard that a download is complete. A tracker that works
+/// answers in far less, and the farewell comes after it.
+const COMPLETED_GRACE: Duration = Duration::from_secs(2);
 
 /// What a tracker says about the swarms of a torrent: one, or two of a hybrid.
 #[derive(Debug)]
@@ -72,8 +76,15 @@ struct Announced {
     entry: Arc<Entry>,
     schedule: Schedule,
     wakes_at: Option<Instant>,
-    under_way: HashMap<Ticket, AbortHandle>,
+    under_way: HashMap<Ticket, UnderWay>,
     stay: Stay,
+}
+
+/// An announce that was not answered yet.
+#[derive(Debug)]
+struct UnderWay {
+    event: Event,
+    handle: AbortHandle,
 }
 
 /// Whether a schedule is kept once it is at rest.
@@ -141,6 +152,9 @@ impl Announcer {
 
     /// How the trackers of a torrent stand; nothing when the session announces nothing.
     pub(crate) async fn list(&self, entry: &Arc<Entry>) -> Vec<TrackerStatus> {
+        if self.client.is_none() {
+            return Vec::new();
+        }
         let (reply, statuses) = oneshot::channel();
         self.send(Wish::List(Arc::clone(entry), reply));
         statuses.await.unwrap_or_default()
@@ -187,6 +201,12 @@ impl AnnouncerTask {
 
     fn handle_wish(&mut self, wish: Wish, shared: &Arc<Shared>) {
         let now = now();
+        if let Wish::Start(entry) | Wish::AddTrackers(entry, _) | Wish::List(entry, _) = &wish
+            && entry.check().is_err()
+        {
+            // It was removed in the meantime: its schedule is not to be made anew, and kept for good.
+            return;
+        }
         let torrent = match wish {
             Wish::Start(entry) => {
                 let completeness = completeness(&entry.totals);
@@ -310,15 +330,16 @@ impl AnnouncerTask {
             match output {
                 Output::Announce(due) => {
                     if let Some(client) = &self.client {
-                        let ticket = due.ticket;
+                        let (ticket, event) = (due.ticket, due.event);
                         let announce = announce(client.clone(), *due, &announced.entry, shared);
                         let handle = self.under_way.spawn(announce);
-                        announced.under_way.insert(ticket, handle);
+                        let under_way = UnderWay { event, handle };
+                        announced.under_way.insert(ticket, under_way);
                     }
                 }
                 Output::Cancel(ticket) => {
-                    if let Some(handle) = announced.under_way.remove(&ticket) {
-                        handle.abort();
+                    if let Some(announce) = announced.under_way.remove(&ticket) {
+                        announce.handle.abort();
                     }
                 }
                 Output::TrackerChanged { .. } => {
@@ -341,12 +362,37 @@ impl AnnouncerTask {
 
     /// Tells every tracker that knows us that we go, and waits for the answers. Each has a short time-out.
     async fn take_leave(&mut self, shared: &Arc<Shared>) {
+        // Many programs end as soon as a download is complete; trackers are to count it all the same.
+        while let Ok(wish) = self.wishes.try_recv() {
+            if matches!(wish, Wish::Completed(_)) {
+                self.handle_wish(wish, shared);
+            }
+        }
+        // What is not answered in time is given up for the farewell.
+        let _ = tokio::time::timeout(COMPLETED_GRACE, self.finish_completed(shared)).await;
         let torrents: Vec<TorrentId> = self.torrents.keys().copied().collect();
         for torrent in torrents {
             self.with(torrent, |announced| announced.schedule.stop(now()));
             self.carry_out(torrent, shared);
         }
         while let Some(outcome) = self.under_way.join_next().await {
+            if let Ok(outcome) = outcome {
+                self.handle_outcome(outcome, shared);
+            }
+        }
+    }
+}
+
+impl AnnouncerTask {
+    /// Waits until no tracker has yet to hear that a download is complete.
+    async fn finish_completed(&mut self, shared: &Arc<Shared>) {
+        let tells = |announced: &Announced| {
+            let mut under_way = announced.under_way.values();
+            under_way.any(|announce| announce.event == Event::Completed)
+        };
+        while self.torrents.values().any(tells)
+            && let Some(outcome) = self.under_way.join_next().await
+        {
             if let Ok(outcome) = outcome {
                 self.handle_outcome(outcome, shared);
             }

@@ -119,7 +119,7 @@ impl TorrentHandle {
     }
 
     /// The trackers of the torrent, in the order in which they are tried, and how each stands. None when the session
-    /// was started [without trackers](crate::Builder::without_trackers).
+    /// was started [without trackers](crate::Builder::without_trackers), and none of a torrent that is gone.
     pub async fn trackers(&self) -> Vec<TrackerStatus> {
         self.shared.announcer.list(&self.entry).await
     }

@@ -93,13 +93,14 @@ impl Driver {
         let before = std::mem::replace(&mut self.observed.finish, finish);
         match finish {
             Finish::Finished => {
+                if before == Finish::Missing && torrent.is_complete() {
+                    // Before anybody learns of it who may end the session then.
+                    self.shared.announcer.completed(self.entry.id);
+                }
                 self.entry.set_phase(Phase::Complete);
                 self.shared.buffers.clear();
                 if before == Finish::Missing {
                     self.tell(TorrentEvent::Completed);
-                    if torrent.is_complete() {
-                        self.shared.announcer.completed(self.entry.id);
-                    }
                     self.save_soon(now());
                 }
             }

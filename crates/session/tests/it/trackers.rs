@@ -91,6 +91,36 @@ async fn sessions_meet_at_a_udp_tracker() {
 }
 
 #[tokio::test]
+async fn a_tracker_counts_a_download_that_ends_with_its_session() {
+    let config = ServerConfig {
+        http: vec![ANYWHERE],
+        ..ServerConfig::default()
+    };
+    let server = Server::start(&config).unwrap();
+    let sample = tracked("counted", 100_000, server.announce_urls());
+    let swarm = sample.metainfo.info_hashes().swarms().next().unwrap();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    sample.write_to(here.path());
+    let seed = announcing(here.path()).build().await.unwrap();
+    let mut events = seed.events();
+    seed.add(sample.metainfo.clone()).start().await.unwrap();
+    until(&mut events, |event| {
+        matches!(event, TorrentEvent::Announced { .. }).then_some(())
+    })
+    .await;
+
+    let leech = announcing(there.path()).build().await.unwrap();
+    let torrent = leech.add(sample.metainfo.clone()).start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    within(leech.shutdown(PATIENCE)).await.unwrap();
+    assert_eq!(server.counts(swarm).downloads, Some(1));
+    // And it took leave, which the seed did not.
+    assert_eq!(server.counts(swarm).seeders, Some(1));
+    assert!(torrent.trackers().await.is_empty());
+    within(seed.shutdown(PATIENCE)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_private_torrent_is_announced_to_one_tracker_alone() {
     let http = vec![ANYWHERE];
     let config = ServerConfig {
