@@ -44,7 +44,7 @@ impl Driver {
                 let _ = done.send(());
             }
             Command::Recheck(done) => self.recheck(done),
-            Command::SetFilePriorities(priorities, done) => self.select_files(&priorities, done),
+            Command::SetFilePriorities(priorities, done) => self.select_files(priorities, done),
             Command::RemoveKeepingFiles(done) => return Some(Departure::KeepFiles(done)),
             Command::RemoveAndDeleteFiles(done) => return Some(Departure::DeleteFiles(done)),
         }

@@ -25,6 +25,7 @@ use crate::session::now;
 use crate::{CommandError, FilePriority, Incomplete, TorrentEvent};
 use checking::{Found, Scope};
 use saving::Saving;
+use selection::Selecting;
 
 /// Bytes of pieces that one job hashes and writes: enough to hash several side by side, little enough that the memory is soon
 /// free again and that every thread has work.
@@ -78,6 +79,7 @@ pub(super) struct DiskWork {
     jobs: usize,
     trouble: Option<Trouble>,
     saving: Saving,
+    selecting: Selecting,
     /// Set to end a check early.
     cancel_check: Arc<AtomicBool>,
     /// Of the last check, or the one that runs.
@@ -120,6 +122,7 @@ impl DiskWork {
             jobs: 0,
             trouble: None,
             saving: Saving::default(),
+            selecting: Selecting::default(),
             cancel_check: Arc::default(),
             scope: Scope::First,
             to_check: Vec::new(),
@@ -294,14 +297,12 @@ impl Driver {
                 for (piece, result) in results {
                     self.handle_completed(now, piece, result);
                 }
-                // On a disk that is almost full some pieces find room and others do not.
-                if self.disk.writing == 0 && !self.disk.awaits_retry() {
-                    self.storage_works();
-                }
+                self.notice_recovery();
             }
             DiskMail::Spilled { blocks, result } => {
                 self.disk.writing -= 1;
                 self.handle_spilled(now, &blocks, result);
+                self.notice_recovery();
             }
             DiskMail::Saved(result) => self.handle_saved(now, result),
             DiskMail::Selected {
@@ -310,6 +311,7 @@ impl Driver {
                 done,
             } => self.handle_selected(now, priorities, result, done),
         }
+        self.start_selecting();
         self.save_if_awaited();
     }
 
@@ -404,6 +406,13 @@ impl Driver {
         });
         self.observed.changed();
         self.tell(TorrentEvent::StorageFailed { error, retry_after });
+    }
+
+    /// After a write. On a disk that is almost full some find room and others do not.
+    fn notice_recovery(&mut self) {
+        if self.disk.writing == 0 && !self.disk.awaits_retry() {
+            self.storage_works();
+        }
     }
 
     fn storage_works(&mut self) {

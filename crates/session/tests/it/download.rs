@@ -146,3 +146,21 @@ async fn events_and_statistics_tell_of_a_download() {
     }
     seed.shut_down().await;
 }
+
+#[tokio::test]
+async fn changes_of_the_selection_that_overlap_all_hold() {
+    let files = [("a", 50_000), ("b", 60_000), ("c", 70_000)];
+    let sample = Sample::folder("overlapping", &files, 16 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let leech = Peer::start().await;
+    let adding = leech.session.add(sample.metainfo.clone()).files([0]);
+    let torrent = adding.peers([seed.address()]).start().await.unwrap();
+    let wanted = |file| torrent.set_file_priorities([(file, FilePriority::Normal)]);
+    // The first look at the disk is still under way.
+    let (b, c) = tokio::join!(within(wanted(1)), within(wanted(2)));
+    b.and(c).unwrap();
+    within(torrent.completed()).await.unwrap();
+    sample.assert_in(leech.folder.path());
+    leech.shut_down().await;
+    seed.shut_down().await;
+}

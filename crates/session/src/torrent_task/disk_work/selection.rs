@@ -1,5 +1,6 @@
 //! Which files are wanted, and how much.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use rarest_metainfo::{File, FileIndex, PieceIndex};
@@ -11,24 +12,65 @@ use super::{DiskMail, Driver, Stage};
 use crate::session::now;
 use crate::{CommandError, FilePriority};
 
+/// Changes of what is wanted: one after the other, as each is made to the outcome of the one before.
+#[derive(Debug, Default)]
+pub(super) struct Selecting {
+    under_way: Change,
+    waiting: VecDeque<Wanted>,
+}
+
+/// A change that waits, and where its answer goes.
+#[derive(Debug)]
+struct Wanted {
+    changes: Vec<(usize, FilePriority)>,
+    done: oneshot::Sender<Result<(), CommandError>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Change {
+    #[default]
+    None,
+    UnderWay,
+}
+
 impl Driver {
-    /// Changes how much files are wanted. Their bytes are moved first, where that is needed.
+    /// Changes how much files are wanted: after the changes asked for before, and after the check that runs.
     pub(in crate::torrent_task) fn select_files(
         &mut self,
-        changes: &[(usize, FilePriority)],
+        changes: Vec<(usize, FilePriority)>,
         done: oneshot::Sender<Result<(), CommandError>>,
     ) {
-        let info = self.entry.metainfo.info();
-        let count = info.file_count() as usize;
+        let count = self.entry.metainfo.info().file_count() as usize;
         if let Some(&(index, _)) = changes.iter().find(|&&(index, _)| index >= count) {
             let _ = done.send(Err(CommandError::NoSuchFile { index, count }));
             return;
         }
+        self.disk
+            .selecting
+            .waiting
+            .push_back(Wanted { changes, done });
+        self.start_selecting();
+    }
+
+    /// Begins the next change. Their bytes are moved first, where that is needed.
+    pub(super) fn start_selecting(&mut self) {
+        // The first look at the disk sets up what was wanted when it began, and must not overrule a later change.
+        let is_busy = self.disk.selecting.under_way == Change::UnderWay
+            || matches!(self.stage, Stage::New | Stage::Checking);
+        if is_busy {
+            return;
+        }
+        let Some(Wanted { changes, done }) = self.disk.selecting.waiting.pop_front() else {
+            return;
+        };
+        self.disk.selecting.under_way = Change::UnderWay;
+        let info = self.entry.metainfo.info();
+        let count = info.file_count() as usize;
         let mut priorities = match &self.disk.priorities {
             Some(priorities) => priorities.clone(),
             None => vec![FilePriority::Normal; count].into(),
         };
-        for &(index, priority) in changes {
+        for (index, priority) in changes {
             priorities[index] = priority;
         }
         let files: Vec<FileIndex> = info.files().map(File::index).collect();
@@ -64,6 +106,7 @@ impl Driver {
         result: Result<(), StoreError>,
         done: oneshot::Sender<Result<(), CommandError>>,
     ) {
+        self.disk.selecting.under_way = Change::None;
         if let Err(error) = result {
             let _ = done.send(Err(CommandError::Storage(error)));
             return;
