@@ -213,7 +213,7 @@ impl Driver {
                 }
             }
             Mail::Peers(source, peers) => self.add_peers(source, peers),
-            Mail::TrackerChanged => self.drop_peers(),
+            Mail::TrackerChanged => self.drop_peers("the tracker changed"),
             Mail::Disk(mail) => self.handle_disk_mail(mail),
         }
         None
@@ -321,7 +321,7 @@ impl Driver {
     /// Ends the machine, because what it knows of the disk is no longer true. Another one begins after the check.
     fn retire_machine(&mut self) {
         let peers: Vec<SocketAddr> = self.peers.values().map(PeerLink::address).collect();
-        self.peers.clear();
+        self.drop_peers("what is on the disk is checked again");
         self.early_peers.push((PeerSource::Resume, peers));
         self.disk.forget_waiting();
         self.stage = Stage::Checking;

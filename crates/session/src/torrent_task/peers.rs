@@ -200,13 +200,13 @@ impl Driver {
     }
 
     /// Ends every connection.
-    pub(super) fn drop_peers(&mut self) {
+    pub(super) fn drop_peers(&mut self, reason: &str) {
         let now = now();
         for (peer, link) in std::mem::take(&mut self.peers) {
             if let Stage::Active(torrent) = &mut self.stage {
                 torrent.handle_peer_disconnected(now, peer, Ended::Ours);
             }
-            self.tell_disconnected(link.address, "the tracker changed".to_owned());
+            self.tell_disconnected(link.address, reason.to_owned());
         }
     }
 }
