@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rarest_metainfo::{Bitfield, Metainfo};
 use rarest_piece_store::{FileStorage, PieceStore, Storage};
 use rarest_swarm::{Output, PeerKey, PeerSource, Start, Torrent};
 use tokio::sync::mpsc;
@@ -96,6 +97,20 @@ enum Stage {
     Unreadable,
     /// The machine runs, or is paused.
     Active(Box<Torrent>),
+}
+
+/// Pieces that cannot be verified: those of a v2 torrent whose piece layers are missing (BEP 52).
+fn without_hash(metainfo: &Metainfo) -> Bitfield {
+    let geometry = metainfo.info().geometry();
+    let mut unknown = Bitfield::empty(geometry);
+    if !metainfo.has_all_piece_layers() {
+        for piece in geometry.pieces() {
+            if metainfo.piece_hash(piece).is_none() {
+                unknown.insert(piece);
+            }
+        }
+    }
+    unknown
 }
 
 /// Why the loop ends.
@@ -303,6 +318,7 @@ impl Driver {
                 info_hashes: metainfo.info_hashes(),
                 peer_id: self.shared.connection_config.peer_id,
                 verified: store.verified(),
+                hash_unknown: without_hash(metainfo),
                 on_disk: spilled.into_iter().flat_map(|(_, blocks)| blocks).collect(),
             },
             now,

@@ -233,6 +233,7 @@ impl Node {
             ..Config::default()
         };
         let start = Start {
+            hash_unknown: Bitfield::empty(&geometry),
             geometry,
             info_hashes: content.metainfo.info_hashes(),
             peer_id,

@@ -64,6 +64,7 @@ impl Swarm {
             },
             peer_id: PeerId([0; 20]),
             verified: Bitfield::empty(&geometry),
+            hash_unknown: Bitfield::empty(&geometry),
             on_disk: Vec::new(),
         };
         let config = Config {

@@ -57,6 +57,9 @@ pub struct Start {
     pub peer_id: PeerId,
     /// Pieces that the store has verified.
     pub verified: Bitfield,
+    /// Pieces whose hash is not known, of a v2 torrent whose piece layers are missing (BEP 52). They are not fetched before
+    /// [`handle_hashes_known`](crate::Torrent::handle_hashes_known).
+    pub hash_unknown: Bitfield,
     /// Blocks of other pieces that an earlier run left on disk, unverified.
     pub on_disk: Vec<Block>,
 }
@@ -80,7 +83,8 @@ pub enum PieceResult {
     },
     /// What was spilled of it is gone; those blocks are fetched again.
     SpillLost,
-    /// Its hash is not known yet. The piece waits for [`handle_hashes_known`](crate::Torrent::handle_hashes_known).
+    /// Its hash is not known after all. The piece waits, on disk where memory is short, for
+    /// [`handle_hashes_known`](crate::Torrent::handle_hashes_known).
     HashUnknown,
     /// The store could not write. The torrent keeps the piece and goes into its upload-only state.
     StoreFailed,

@@ -66,6 +66,10 @@ pub const MAX_SUSPECT_PIECES: usize = 64;
 /// Corrupt copies of one piece whose digests are kept.
 pub const MAX_BAD_COPIES: usize = 4;
 
+/// Messages on pieces that are gone, or were found, that are put into the outboxes of all peers at once: 64 bytes each. When there would
+/// be more, as after a whole torrent was deleted, peers are connected again instead and told with one bitfield.
+pub const MAX_NEWS_AT_ONCE: usize = 65_536;
+
 /// Addresses that a torrent remembers. Trackers and peers can name any number.
 pub const MAX_KNOWN_PEERS: usize = 4000;
 

@@ -79,6 +79,8 @@ pub enum DisconnectReason {
     Paused,
     /// The place is given to another peer, this one being of no use.
     Replaced,
+    /// We have far more or fewer pieces than the peer was told: it is told anew when it is connected again.
+    PiecesChanged,
 }
 
 /// Why an address is banned.
@@ -107,4 +109,7 @@ pub enum TorrentEvent {
     UploadOnly,
     /// The store works again.
     DownloadResumed,
+    /// Pieces are missing, but the hash of none of them is known: nothing is requested until
+    /// [`handle_hashes_known`](crate::Torrent::handle_hashes_known).
+    HashesMissing,
 }

@@ -6,6 +6,7 @@
 mod availability;
 mod consistency;
 mod endgame;
+mod holding;
 mod interest;
 mod storing;
 mod wanting;
@@ -26,6 +27,7 @@ use crate::piece::{Gathered, PeerSlot, Piece, Share, Stage, block_at};
 use crate::pipeline::Pipeline;
 
 use availability::Availability;
+pub(crate) use holding::Lost;
 pub(crate) use interest::PeerPieces;
 
 /// The pieces of a torrent as the download sees them.
@@ -35,6 +37,12 @@ pub(crate) struct Picker {
     have: Bitfield,
     /// Wanted and not verified.
     lacking: Bitfield,
+    /// The part of `lacking` that may be fetched now: neither without a hash nor in doubt.
+    fetchable: Bitfield,
+    /// Without a hash, they could not be told from garbage (BEP 52).
+    hash_unknown: Bitfield,
+    /// Verified once, and being looked at again.
+    doubted: Bitfield,
     priorities: Vec<Priority>,
     availability: Availability,
     begun: BTreeMap<PieceIndex, Piece>,
@@ -83,14 +91,26 @@ pub(crate) enum Standing {
 }
 
 impl Picker {
-    pub(crate) fn new(geometry: Arc<Geometry>, have: Bitfield, on_disk: &[Block]) -> Self {
+    pub(crate) fn new(
+        geometry: Arc<Geometry>,
+        have: Bitfield,
+        hash_unknown: Bitfield,
+        on_disk: &[Block],
+    ) -> Self {
         let mut lacking = Bitfield::full(&geometry);
         let mut left = geometry.total_length();
         for piece in have.iter() {
             lacking.remove(piece);
             left -= u64::from(geometry.piece_length(piece));
         }
+        let mut fetchable = lacking.clone();
+        for piece in hash_unknown.iter() {
+            fetchable.remove(piece);
+        }
         let mut picker = Self {
+            doubted: Bitfield::empty(&geometry),
+            fetchable,
+            hash_unknown,
             priorities: vec![Priority::Normal; geometry.piece_count() as usize],
             availability: Availability::new(Arc::clone(&geometry)),
             begun: BTreeMap::new(),
@@ -341,7 +361,7 @@ impl Picker {
 
     /// Makes a piece that is lacking available to be begun.
     fn open(&mut self, index: PieceIndex) {
-        if self.begun.contains_key(&index) || self.priority(index) == Priority::Off {
+        if self.begun.contains_key(&index) || !self.fetchable.contains(index) {
             return;
         }
         if self.is_padding(index) {
@@ -367,7 +387,10 @@ impl Picker {
 
     fn begin(&mut self, index: PieceIndex) {
         self.availability.close(index);
-        let piece = Piece::new(&self.geometry, index, self.next_begun);
+        let mut piece = Piece::new(&self.geometry, index, self.next_begun);
+        if self.is_held_back(index) {
+            piece.stage = Stage::Withheld;
+        }
         self.next_begun += 1;
         self.begun.insert(index, piece);
         self.change(index, |_| {});

@@ -43,6 +43,8 @@ pub(crate) enum Stage {
     Completing,
     /// Whole, but the store failed; waits until it recovers.
     Stalled,
+    /// Its hash is not known: nothing is asked for, and what came waits, on disk where memory is short.
+    Withheld,
 }
 
 /// Who may be asked for blocks of the piece.
@@ -123,6 +125,11 @@ impl Piece {
             share,
             ..Self::new(geometry, index, self.begun)
         };
+    }
+
+    /// Whether what is in memory may be written to disk before the piece is verified.
+    pub(crate) fn may_spill(&self) -> bool {
+        matches!(self.stage, Stage::Gathering | Stage::Withheld)
     }
 
     /// Whether nothing was gathered and nobody was asked.

@@ -3,6 +3,7 @@
 mod connections;
 mod consistency;
 mod events;
+mod marks;
 mod pieces;
 mod requests;
 
@@ -18,7 +19,7 @@ use rarest_peer_wire::connection::Command;
 
 use crate::choker::{Change, Choker, Mode};
 use crate::limits::SNUB_CHECK_INTERVAL;
-use crate::output::{Output, TorrentEvent};
+use crate::output::{DisconnectReason, Output, TorrentEvent};
 use crate::peer_book::PeerBook;
 use crate::peers::Peers;
 use crate::picker::Picker;
@@ -57,6 +58,7 @@ pub struct Torrent {
     pub(crate) wasted: u64,
     /// Whether all blocks were asked for when hungry peers were last looked at.
     endgame: Endgame,
+    hashes: Hashes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,14 @@ enum Endgame {
     Begun,
 }
 
+/// Whether there is anything to fetch as far as hashes are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hashes {
+    Enough,
+    /// All that is missing lacks its hash.
+    Missing,
+}
+
 /// The address without the disguise that a socket for both families gives to IPv4: one peer, one address.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
@@ -92,10 +102,11 @@ impl Torrent {
             info_hashes,
             peer_id,
             verified,
+            hash_unknown,
             on_disk,
         } = start;
         let mut torrent = Self {
-            picker: Picker::new(Arc::clone(&geometry), verified, &on_disk),
+            picker: Picker::new(Arc::clone(&geometry), verified, hash_unknown, &on_disk),
             choker: Choker::new(config.upload_slots, now),
             book: PeerBook::default(),
             peers: Peers::default(),
@@ -111,6 +122,7 @@ impl Torrent {
             download: Rate::new(now),
             wasted: 0,
             endgame: Endgame::NotYet,
+            hashes: Hashes::Enough,
             config: config.bounded(),
             geometry,
             info_hashes,
@@ -140,7 +152,7 @@ impl Torrent {
             return;
         }
         self.activity = Activity::Paused;
-        self.disconnect_all(now);
+        self.disconnect_all(now, DisconnectReason::Paused);
         self.spill(0);
         self.settle(now);
     }
@@ -204,6 +216,19 @@ impl Torrent {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.picker.have().is_full()
+    }
+
+    /// Whether pieces are missing and the hash of none of them is known: nothing is requested until
+    /// [`handle_hashes_known`](Self::handle_hashes_known).
+    #[must_use]
+    pub fn awaits_hashes(&self) -> bool {
+        self.picker.awaits_hashes()
+    }
+
+    /// Number of pieces that are wanted and missing, and whose hash is not known.
+    #[must_use]
+    pub fn pieces_without_hash(&self) -> u32 {
+        self.picker.without_hash()
     }
 
     /// Whether the store failed and nothing is requested.
@@ -275,6 +300,7 @@ impl Torrent {
                 Change::Unchoke(slot) => self.command(slot, Command::Unchoke),
             }
         }
+        self.notice_missing_hashes();
         self.dial(now);
     }
 

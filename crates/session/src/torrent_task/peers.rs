@@ -218,6 +218,7 @@ fn describe(reason: DisconnectReason) -> &'static str {
         DisconnectReason::Banned => "the peer sent corrupt data",
         DisconnectReason::Paused => "the torrent was paused",
         DisconnectReason::Replaced => "the place was given to a peer of more use",
+        DisconnectReason::PiecesChanged => "what is on the disk has changed much",
         _ => "the torrent ended the connection",
     }
 }

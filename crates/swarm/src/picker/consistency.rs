@@ -33,6 +33,11 @@ impl Picker {
                 has_free,
                 "listed is what has free blocks"
             );
+            assert_eq!(
+                piece.stage == Stage::Withheld,
+                self.is_held_back(index),
+                "withheld is what is held back"
+            );
             let is_waiting = piece.is_whole() && piece.stage == Stage::Gathering;
             assert!(!is_waiting, "a whole piece is handed out");
         }
@@ -44,14 +49,21 @@ impl Picker {
         let wanted = |piece| !self.have.contains(piece) && self.priority(piece) != Priority::Off;
         for piece in self.geometry.pieces() {
             assert_eq!(self.lacking.contains(piece), wanted(piece));
-            let is_open = wanted(piece) && !self.begun.contains_key(&piece);
+            let is_fetchable = wanted(piece) && !self.is_held_back(piece);
+            assert_eq!(self.fetchable.contains(piece), is_fetchable);
+            let is_doubted = self.doubted.contains(piece);
+            assert!(
+                !is_doubted || !self.have.contains(piece),
+                "what is in doubt is not verified"
+            );
+            let is_open = is_fetchable && !self.begun.contains_key(&piece);
             assert_eq!(self.availability.is_open(piece), is_open);
         }
     }
 
     /// Panics when what is asked of a peer is not what the picker believes, or the peer's use is counted wrong.
     pub(crate) fn assert_agrees(&self, slot: PeerSlot, pieces: &PeerPieces, pipeline: &Pipeline) {
-        assert_eq!(pieces.of_use, pieces.has.count_in(&self.lacking));
+        assert_eq!(pieces.of_use, pieces.has.count_in(&self.fetchable));
         for (&index, piece) in &self.begun {
             for number in 0..piece.block_count() {
                 if piece.requesters(number).any(|other| other == slot) {

@@ -10,7 +10,7 @@ use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTED};
 #[derive(Debug, Default)]
 pub(crate) struct PeerPieces {
     pub(crate) has: Has,
-    /// How many of its pieces we lack and want.
+    /// How many of its pieces may be fetched.
     pub(crate) of_use: u32,
     /// The piece that the peer was asked for last.
     pub(super) current: Option<PieceIndex>,

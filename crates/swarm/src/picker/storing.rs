@@ -10,7 +10,7 @@ use rarest_metainfo::{Block, PieceIndex};
 use super::Picker;
 use crate::Priority;
 use crate::output::BlockData;
-use crate::piece::{Piece, Share, Stage, block_at};
+use crate::piece::{PeerSlot, Piece, Share, Stage, block_at};
 
 impl Picker {
     /// Blocks of begun pieces that are on disk, unverified.
@@ -32,16 +32,31 @@ impl Picker {
         None
     }
 
-    /// The piece is on disk. Says whether that is new.
+    /// Takes back what was asked for of a piece.
+    pub(crate) fn take_requests(&mut self, index: PieceIndex) -> Vec<(PeerSlot, Block)> {
+        let geometry = Arc::clone(&self.geometry);
+        let mut requests = Vec::new();
+        if self
+            .begun
+            .get(&index)
+            .is_some_and(|piece| piece.requests() > 0)
+        {
+            self.change(index, |piece| {
+                piece.take_requests(|number, slot| {
+                    requests.push((slot, block_at(&geometry, index, number)));
+                });
+            });
+        }
+        requests
+    }
+
+    /// The piece is on disk, and nothing is asked for of it. Says whether that is new.
     pub(crate) fn verified(&mut self, index: PieceIndex) -> bool {
-        if self.begun.contains_key(&index) {
-            self.change(index, |piece| piece.take_requests(|_, _| {}));
-            if let Some(piece) = self.begun.remove(&index) {
-                self.buffered -= piece.buffered();
-                self.spilling -= piece.spilling_bytes();
-                self.with_free
-                    .remove(&(Reverse(self.priority(index)), piece.begun, index));
-            }
+        if let Some(piece) = self.begun.remove(&index) {
+            self.buffered -= piece.buffered();
+            self.spilling -= piece.spilling_bytes();
+            self.with_free
+                .remove(&(Reverse(self.priority(index)), piece.begun, index));
         }
         self.alone.remove(&index);
         self.availability.close(index);
@@ -53,6 +68,9 @@ impl Picker {
         if self.lacking.remove(index) {
             self.wanted_left -= length;
         }
+        self.fetchable.remove(index);
+        self.hash_unknown.remove(index);
+        self.doubted.remove(index);
         is_new
     }
 
@@ -102,7 +120,7 @@ impl Picker {
         let begun: Vec<_> = self.begun.keys().copied().collect();
         for index in begun {
             self.change(index, |piece| {
-                if piece.stage == Stage::Gathering {
+                if piece.may_spill() {
                     piece.discard_from(ip);
                 }
             });
@@ -140,17 +158,22 @@ impl Picker {
     }
 
     /// Hands out blocks to be written, until not more than `target` bytes stay in memory. First those of pieces
-    /// that nobody works at, then of those that lack most.
+    /// that cannot be completed, then of those that nobody works at, then of those that lack most.
     pub(crate) fn spill(&mut self, target: u64) -> Vec<(Block, Bytes)> {
         let mut pieces: Vec<_> = self
             .begun
             .iter()
-            .filter(|(_, piece)| piece.stage == Stage::Gathering && piece.buffered() > 0)
-            .map(|(&index, piece)| (piece.requests() > 0, Reverse(piece.missing()), index))
+            .filter(|(_, piece)| piece.may_spill() && piece.buffered() > 0)
+            .map(|(&index, piece)| {
+                let is_held_back = piece.stage == Stage::Withheld;
+                let is_worked_at = piece.requests() > 0;
+                let missing = Reverse(piece.missing());
+                ((!is_held_back, is_worked_at, missing), index)
+            })
             .collect();
         pieces.sort_unstable();
         let mut blocks = Vec::new();
-        for (_, _, index) in pieces {
+        for (_, index) in pieces {
             if self.buffered - self.spilling <= target {
                 break;
             }
@@ -164,7 +187,7 @@ impl Picker {
         let geometry = Arc::clone(&self.geometry);
         let mut spilling = 0;
         self.change(index, |piece| {
-            if piece.stage == Stage::Gathering {
+            if piece.may_spill() {
                 piece.spill(|number, data| {
                     spilling += data.len() as u64;
                     blocks.push((block_at(&geometry, index, number), data));

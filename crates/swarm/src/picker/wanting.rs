@@ -15,7 +15,7 @@ impl Picker {
     pub(crate) fn joined(&mut self, pieces: &mut PeerPieces, has: Has) {
         self.availability.leave(&pieces.has);
         self.availability.join(&has);
-        pieces.of_use = has.count_in(&self.lacking);
+        pieces.of_use = has.count_in(&self.fetchable);
         pieces.has = has;
         pieces.nothing_open_at = None;
     }
@@ -37,7 +37,7 @@ impl Picker {
             return;
         }
         self.availability.gain(piece);
-        if self.lacking.contains(piece) {
+        if self.fetchable.contains(piece) {
             pieces.of_use += 1;
             pieces.nothing_open_at = None;
         }
@@ -60,21 +60,33 @@ impl Picker {
                 pieces.has = Has::Some(bitfield);
             }
         }
-        if self.lacking.contains(piece) {
+        if self.fetchable.contains(piece) {
             pieces.of_use -= 1;
         }
     }
 
-    /// We have the piece: the peer is of less use.
-    pub(crate) fn peer_lost_use(&self, pieces: &mut PeerPieces, piece: PieceIndex) {
-        if pieces.has.contains(piece) && self.priority(piece) != Priority::Off {
+    /// A piece is fetched no more: the peer is of less use, if it has it.
+    pub(crate) fn peer_lost_use(pieces: &mut PeerPieces, piece: PieceIndex) {
+        if pieces.has.contains(piece) {
             pieces.of_use -= 1;
+        }
+    }
+
+    /// These pieces may be fetched from now on: the peer is of more use, if it has any.
+    pub(crate) fn peer_gained_use(&self, pieces: &mut PeerPieces, news: &[PieceIndex]) {
+        let words = self.geometry.piece_count() as usize / 64;
+        if news.len() > words {
+            self.recount(pieces);
+            return;
+        }
+        for &piece in news {
+            pieces.of_use += u32::from(pieces.has.contains(piece));
         }
     }
 
     /// What is wanted has changed: counts anew how much of it the peer has.
     pub(crate) fn recount(&self, pieces: &mut PeerPieces) {
-        pieces.of_use = pieces.has.count_in(&self.lacking);
+        pieces.of_use = pieces.has.count_in(&self.fetchable);
         pieces.nothing_open_at = None;
     }
 
@@ -109,8 +121,14 @@ impl Picker {
             if self.lacking.remove(index) {
                 self.wanted_left -= length;
             }
-        } else if self.lacking.insert(index) {
-            self.wanted_left += length;
+            self.fetchable.remove(index);
+        } else {
+            if self.lacking.insert(index) {
+                self.wanted_left += length;
+            }
+            if !self.is_held_back(index) {
+                self.fetchable.insert(index);
+            }
         }
         let Some(piece) = self.begun.get_mut(&index) else {
             self.open(index);

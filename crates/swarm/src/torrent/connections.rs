@@ -183,9 +183,9 @@ impl Torrent {
         }
     }
 
-    pub(super) fn disconnect_all(&mut self, now: Instant) {
+    pub(super) fn disconnect_all(&mut self, now: Instant, reason: DisconnectReason) {
         for slot in self.peers.slots() {
-            self.disconnect(now, slot, DisconnectReason::Paused);
+            self.disconnect(now, slot, reason);
         }
     }
 
@@ -195,8 +195,10 @@ impl Torrent {
         };
         if let Some(addr) = self.remove(now, slot) {
             match reason {
-                // It was of use, and is again as soon as the torrent goes on.
-                DisconnectReason::Paused => self.book.not_dialled(addr),
+                // It was of use, and is again: as soon as the torrent goes on, or at once.
+                DisconnectReason::Paused | DisconnectReason::PiecesChanged => {
+                    self.book.not_dialled(addr);
+                }
                 _ => self.book.disconnected(now, addr),
             }
         }

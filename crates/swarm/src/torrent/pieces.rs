@@ -23,7 +23,7 @@ impl Torrent {
                 self.corrupt_piece(now, piece, &block_digests);
             }
             PieceResult::SpillLost => self.picker.lose_spilled(piece),
-            PieceResult::HashUnknown => self.picker.stall(piece),
+            PieceResult::HashUnknown => self.hash_missing(now, piece),
             PieceResult::StoreFailed => {
                 self.picker.stall(piece);
                 self.store_failed();
@@ -64,14 +64,6 @@ impl Torrent {
         self.picker.retry_stalled();
         for slot in self.peers.slots() {
             self.refill(now, slot);
-        }
-        self.settle(now);
-    }
-
-    /// Hashes of pieces came that were not known: pieces that waited for them are tried again.
-    pub fn handle_hashes_known(&mut self, now: Instant) {
-        if self.store == Store::Working {
-            self.picker.retry_stalled();
         }
         self.settle(now);
     }
@@ -137,17 +129,26 @@ impl Torrent {
         }
     }
 
-    fn verified_piece(&mut self, now: Instant, piece: PieceIndex, digests: &[BlockDigest]) {
+    pub(super) fn verified_piece(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        digests: &[BlockDigest],
+    ) {
         let was_finished = self.is_finished();
+        let was_fetchable = self.picker.is_fetchable(piece);
+        // There are requests only when the piece was found on disk.
+        for (slot, block) in self.picker.take_requests(piece) {
+            self.cancel(slot, block);
+        }
         if !self.picker.verified(piece) {
             return;
         }
         self.event(TorrentEvent::PieceVerified(piece));
+        if was_fetchable {
+            self.fetched_no_more(now, piece);
+        }
         for slot in self.peers.slots() {
-            if let Some(peer) = self.peers.get_mut(slot) {
-                self.picker.peer_lost_use(&mut peer.pieces, piece);
-            }
-            self.update_interest(now, slot);
             self.command(slot, Command::Have(piece));
         }
         for (ip, number) in self.suspicion.verified(piece, digests) {

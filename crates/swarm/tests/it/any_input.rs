@@ -42,6 +42,12 @@ pub(crate) fn torrent_lives_through(input: &[u8]) {
     let mut stage = Stage::with(config, geometry(PIECES, BLOCKS), |start| {
         let piece = start.geometry.piece(3).unwrap();
         start.on_disk = start.geometry.blocks(piece).take(2).collect();
+        for _ in 0..script.below(4) {
+            let unknown = u32::from(script.next()) % PIECES;
+            start
+                .hash_unknown
+                .insert(start.geometry.piece(unknown).unwrap());
+        }
     });
     let mut peers = Vec::new();
     while !script.0.is_empty() {
@@ -52,7 +58,7 @@ pub(crate) fn torrent_lives_through(input: &[u8]) {
 
 fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) {
     let now = stage.now;
-    let choice = script.next() % 24;
+    let choice = script.next() % 25;
     let peer = match peers.len() {
         0 => None,
         count => Some(peers[script.below(count)]),
@@ -119,7 +125,7 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
         (19, Some(_)) => match script.next() % 4 {
             0 => stage.torrent.pause(now),
             1 => stage.torrent.resume(now),
-            2 => stage.torrent.handle_hashes_known(now),
+            2 => stage.torrent.handle_hashes_known(now, &[piece]),
             _ => stage.torrent.handle_store_recovered(now),
         },
         (20, Some(peer)) => {
@@ -145,6 +151,24 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
                 .torrent
                 .add_peers(now, PeerSource::Tracker, &[addr(number)]);
             stage.torrent.handle_dial_failed(now, addr(script.next()));
+        }
+        (23, Some(_)) => {
+            let pieces: Vec<_> = (0..script.below(5))
+                .map(|_| stage.piece(u32::from(script.next()) % PIECES))
+                .collect();
+            match script.next() % 3 {
+                0 => stage.torrent.handle_pieces_doubted(now, &pieces),
+                1 => stage.torrent.handle_pieces_lost(now, &pieces),
+                _ => {
+                    let mut verified = stage.torrent.verified().clone();
+                    for piece in pieces {
+                        if !verified.remove(piece) {
+                            verified.insert(piece);
+                        }
+                    }
+                    stage.torrent.handle_checked(now, &verified);
+                }
+            }
         }
         // What nobody asked for.
         (_, Some(peer)) => {
@@ -200,7 +224,10 @@ fn end_well(stage: &mut Stage) {
     stage.torrent.resume(stage.now);
     stage.torrent.set_piece_priorities(stage.now, &all);
     stage.torrent.handle_store_recovered(stage.now);
-    stage.torrent.handle_hashes_known(stage.now);
+    let pieces: Vec<_> = stage.geometry.pieces().collect();
+    stage.torrent.handle_hashes_known(stage.now, &pieces);
+    let verified = stage.torrent.verified().clone();
+    stage.torrent.handle_checked(stage.now, &verified);
     stage.drain();
     for key in stage
         .torrent

@@ -8,6 +8,8 @@ mod connecting;
 mod corruption;
 mod downloading;
 mod endgame;
+mod hashes;
+mod marks;
 mod stage;
 mod storing;
 mod wanting;

@@ -68,6 +68,7 @@ impl Stage {
             },
             peer_id: OUR_ID,
             verified: Bitfield::empty(&geometry),
+            hash_unknown: Bitfield::empty(&geometry),
             on_disk: Vec::new(),
             geometry: Arc::clone(&geometry),
         };

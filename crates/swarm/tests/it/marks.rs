@@ -1,0 +1,166 @@
+//! Pieces that were verified and are no longer, and pieces that are found.
+
+use rarest_metainfo::{Bitfield, PieceIndex};
+use rarest_peer_wire::connection::{Command, Event};
+use rarest_swarm::limits::MAX_NEWS_AT_ONCE;
+use rarest_swarm::{Config, DisconnectReason, TorrentEvent};
+
+use crate::stage::{Stage, geometry};
+
+const PIECE: u64 = 2 * 16 * 1024;
+
+/// A torrent of four pieces of two blocks that has them all.
+fn complete() -> Stage {
+    Stage::with(Config::default(), geometry(4, 2), |start| {
+        start.verified = Bitfield::full(&start.geometry);
+    })
+}
+
+fn pieces(stage: &Stage, numbers: &[u32]) -> Vec<PieceIndex> {
+    numbers.iter().map(|&number| stage.piece(number)).collect()
+}
+
+#[test]
+fn lost_pieces_are_told_and_fetched_again_and_nobody_is_disconnected() {
+    let mut stage = complete();
+    let peer = stage.partial(1, &[1, 2]);
+    let lost = pieces(&stage, &[1, 3]);
+    stage.torrent.handle_pieces_lost(stage.now, &lost);
+    stage.drain();
+    assert_eq!(stage.torrent.verified(), &stage.bitfield(&[0, 2]));
+    assert_eq!(stage.torrent.bytes_left(), 2 * PIECE);
+    assert_eq!(stage.torrent.stats(stage.now).wanted_left, 2 * PIECE);
+    let request = |number| Command::Request(stage.block(1, number));
+    let expected = [
+        Command::DontHave(lost[0]),
+        Command::DontHave(lost[1]),
+        Command::Interested,
+        request(0),
+        request(1),
+    ];
+    assert_eq!(stage.take_commands(peer), expected);
+    let gained = stage.piece(3);
+    stage.send(peer, vec![Event::Have(gained)]);
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
+    assert!(stage.events.contains(&TorrentEvent::Finished));
+    assert_eq!(stage.dropped, []);
+}
+
+#[test]
+fn losing_what_was_not_verified_changes_nothing() {
+    let mut stage = Stage::new(4, 2);
+    let seed = stage.seed(1);
+    let asked = stage.asked(seed);
+    stage.answer(seed, &asked[..1]);
+    stage.take_commands(seed);
+    let all = pieces(&stage, &[0, 1, 2, 3]);
+    stage.torrent.handle_pieces_lost(stage.now, &all);
+    stage.torrent.handle_pieces_doubted(stage.now, &all);
+    stage.drain();
+    assert_eq!(stage.take_commands(seed), []);
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
+}
+
+#[test]
+fn a_lost_piece_that_is_not_wanted_is_not_fetched() {
+    let mut stage = complete();
+    let lost = stage.piece(2);
+    stage
+        .torrent
+        .set_piece_priorities(stage.now, &[(lost, rarest_swarm::Priority::Off)]);
+    stage.torrent.handle_pieces_lost(stage.now, &[lost]);
+    stage.drain();
+    assert!(stage.torrent.is_finished() && !stage.torrent.is_complete());
+    let peer = stage.partial(1, &[2]);
+    assert_eq!(stage.outstanding(peer), []);
+}
+
+#[test]
+fn pieces_in_doubt_are_neither_served_nor_fetched_until_the_store_has_looked() {
+    let mut stage = complete();
+    let peer = stage.partial(1, &[0, 1]);
+    let doubted = pieces(&stage, &[0, 1]);
+    stage.torrent.handle_pieces_doubted(stage.now, &doubted);
+    stage.drain();
+    let told = [Command::DontHave(doubted[0]), Command::DontHave(doubted[1])];
+    assert_eq!(stage.take_commands(peer), told);
+    assert!(!stage.torrent.is_finished());
+    assert!(!stage.torrent.awaits_hashes());
+    assert_eq!(stage.torrent.verified(), &stage.bitfield(&[2, 3]));
+    // One is there after all, the other is gone.
+    let found = stage.bitfield(&[0, 2, 3]);
+    stage.torrent.handle_checked(stage.now, &found);
+    stage.drain();
+    assert!(
+        stage
+            .take_commands(peer)
+            .contains(&Command::Have(doubted[0]))
+    );
+    assert_eq!(stage.asked(peer), [stage.block(1, 0), stage.block(1, 1)]);
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
+    assert_eq!(stage.dropped, []);
+}
+
+#[test]
+fn a_look_at_the_disk_finds_pieces_that_are_being_fetched() {
+    let mut stage = Stage::new(4, 2);
+    let seed = stage.seed(1);
+    let asked = stage.asked(seed);
+    stage.answer(seed, &asked[..1]);
+    let found = asked[0].piece();
+    let mut verified = Bitfield::empty(&stage.geometry);
+    verified.insert(found);
+    stage.torrent.handle_checked(stage.now, &verified);
+    stage.drain();
+    assert_eq!(stage.torrent.verified(), &verified);
+    assert_eq!(stage.torrent.buffered_bytes(), 0);
+    let commands = stage.take_commands(seed);
+    assert!(commands.contains(&Command::Cancel(asked[1])));
+    assert!(commands.contains(&Command::Have(found)));
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
+}
+
+#[test]
+fn a_look_at_the_disk_leaves_the_answer_of_a_whole_piece_to_the_store() {
+    let mut stage = Stage::new(1, 2);
+    let seed = stage.seed(1);
+    let asked = stage.asked(seed);
+    stage.answer(seed, &asked);
+    let verified = Bitfield::full(&stage.geometry);
+    stage.torrent.handle_checked(stage.now, &verified);
+    stage.drain();
+    assert!(!stage.torrent.is_complete());
+    stage.verify_all();
+    assert!(stage.torrent.is_complete());
+}
+
+#[test]
+fn after_the_loss_of_very_much_peers_are_told_with_one_bitfield() {
+    let count = u32::try_from(MAX_NEWS_AT_ONCE).unwrap();
+    let mut stage = Stage::with(Config::default(), geometry(count + 1, 1), |start| {
+        start.verified = Bitfield::full(&start.geometry);
+    });
+    let peer = stage.partial(1, &[0]);
+    let all: Vec<_> = stage.geometry.pieces().collect();
+    stage.torrent.handle_pieces_lost(stage.now, &all[1..]);
+    stage.drain();
+    assert_eq!(stage.take_commands(peer).len(), MAX_NEWS_AT_ONCE);
+    let verified = Bitfield::full(&stage.geometry);
+    stage.torrent.handle_checked(stage.now, &verified);
+    stage.drain();
+    assert_eq!(stage.take_commands(peer).len(), MAX_NEWS_AT_ONCE + 1);
+
+    stage.torrent.handle_pieces_lost(stage.now, &all);
+    stage.drain();
+    assert_eq!(stage.dropped, [(peer, DisconnectReason::PiecesChanged)]);
+    assert_eq!(stage.take_commands(peer), []);
+    let peer = stage.seed(2);
+    stage.take_commands(peer);
+    stage.torrent.handle_checked(stage.now, &verified);
+    stage.drain();
+    assert_eq!(stage.dropped[1], (peer, DisconnectReason::PiecesChanged));
+}
