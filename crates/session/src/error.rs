@@ -131,6 +131,15 @@ pub enum Incomplete {
     /// The storage failed in a way that waiting does not mend. The torrent keeps trying, in growing intervals.
     #[error(transparent)]
     Storage(StoreError),
+    /// The metainfo of the v2 torrent lacks piece layers (BEP 52), so that these pieces could not be told from garbage. All others that
+    /// are wanted are there.
+    #[error(
+        "{pieces} pieces cannot be verified, as the metainfo lacks their hashes; add the torrent from a file with all piece layers"
+    )]
+    HashesMissing {
+        /// Number of wanted pieces whose hash is not known.
+        pieces: u32,
+    },
     /// The torrent was removed from the session.
     #[error("the torrent was removed from the session")]
     Removed,

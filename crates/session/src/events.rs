@@ -92,6 +92,11 @@ pub enum TorrentEvent {
     StorageRecovered,
     /// A file was changed, cut short or removed by somebody else; its pieces are checked again.
     FileChanged(FileIndex),
+    /// All that is missing cannot be verified, and so is not downloaded: the metainfo of the v2 torrent lacks piece layers (BEP 52).
+    HashesMissing {
+        /// Number of wanted pieces whose hash is not known.
+        pieces: u32,
+    },
     /// Nothing was downloaded for as long as the session was told to wait. It goes on trying.
     Stalled,
 }

@@ -17,6 +17,8 @@ pub enum TorrentState {
     Paused,
     /// The storage failed; nothing is downloaded until it works again.
     StorageFailed,
+    /// All that is missing cannot be verified, because the metainfo lacks its hashes; what is there is offered to others.
+    HashesMissing,
 }
 
 /// A snapshot of one torrent. Bytes are counted without the protocol's overhead.

@@ -29,6 +29,10 @@ enum Finish {
     /// Not known before the disk was looked at.
     Unknown,
     Missing,
+    /// Nothing is missing but so many pieces whose hash is not known.
+    HashesMissing {
+        pieces: u32,
+    },
     Finished,
 }
 
@@ -83,30 +87,41 @@ impl Driver {
             return;
         };
         self.count_left();
-        let finish = match torrent.is_finished() {
-            true => Finish::Finished,
-            false => Finish::Missing,
+        let finish = if torrent.is_finished() {
+            Finish::Finished
+        } else if torrent.awaits_hashes() {
+            Finish::HashesMissing {
+                pieces: torrent.pieces_without_hash(),
+            }
+        } else {
+            Finish::Missing
         };
         if finish == self.observed.finish {
             return;
         }
         let before = std::mem::replace(&mut self.observed.finish, finish);
+        let was_missing = matches!(before, Finish::Missing | Finish::HashesMissing { .. });
         match finish {
             Finish::Finished => {
-                if before == Finish::Missing && torrent.is_complete() {
+                if was_missing && torrent.is_complete() {
                     // Before anybody learns of it who may end the session then.
                     self.shared.announcer.completed(self.entry.id);
                 }
                 self.entry.set_phase(Phase::Complete);
                 self.shared.buffers.clear();
-                if before == Finish::Missing {
+                if was_missing {
                     self.tell(TorrentEvent::Completed);
                     self.save_soon(now());
                 }
             }
             Finish::Missing | Finish::Unknown => {
-                self.entry.set_phase(Phase::Incomplete);
+                self.entry.set_phase(self.phase());
                 self.shared.announcer.incomplete(self.entry.id);
+            }
+            Finish::HashesMissing { pieces } => {
+                self.entry.set_phase(self.phase());
+                self.shared.announcer.incomplete(self.entry.id);
+                self.tell(TorrentEvent::HashesMissing { pieces });
             }
         }
     }
@@ -127,7 +142,9 @@ impl Driver {
                 self.count_left();
             }
             &Decided::PieceCorrupt(piece) => self.tell(TorrentEvent::PieceCorrupt(piece)),
-            Decided::Finished | Decided::Completed => self.observe_finish(),
+            Decided::Finished | Decided::Completed | Decided::HashesMissing => {
+                self.observe_finish();
+            }
             _ => {}
         }
         self.observed.changed();
@@ -191,6 +208,7 @@ impl Driver {
     pub(super) fn phase(&self) -> Phase {
         match self.observed.finish {
             Finish::Finished => Phase::Complete,
+            Finish::HashesMissing { pieces } => Phase::Failed(Incomplete::HashesMissing { pieces }),
             Finish::Missing | Finish::Unknown => Phase::Incomplete,
         }
     }
@@ -202,7 +220,10 @@ impl Driver {
             (Stage::Unreadable, _) => TorrentState::StorageFailed,
             (Stage::Active(_), Wish::Pause) => TorrentState::Paused,
             (Stage::Active(_), Wish::Run) if self.observed.is_finished() => TorrentState::Seeding,
-            (Stage::Active(_), Wish::Run) => TorrentState::Downloading,
+            (Stage::Active(_), Wish::Run) => match self.observed.finish {
+                Finish::HashesMissing { .. } => TorrentState::HashesMissing,
+                _ => TorrentState::Downloading,
+            },
         }
     }
 

@@ -5,6 +5,7 @@
 )]
 
 mod download;
+mod hashes;
 mod hostile;
 mod lifecycle;
 mod limits;

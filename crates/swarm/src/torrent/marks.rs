@@ -5,6 +5,7 @@ use std::time::Instant;
 use rarest_metainfo::{Bitfield, PieceIndex};
 use rarest_peer_wire::connection::Command;
 
+use super::pieces::Origin;
 use super::{Hashes, Torrent};
 use crate::limits::MAX_NEWS_AT_ONCE;
 use crate::output::{DisconnectReason, TorrentEvent};
@@ -42,7 +43,7 @@ impl Torrent {
     }
 
     /// The store has looked at what is on disk, and found exactly these pieces. What was lost is fetched again, and no piece is
-    /// in doubt any more.
+    /// in doubt any more. There is no [`PieceVerified`](TorrentEvent::PieceVerified) for what was found.
     ///
     /// `verified` is to be as new as this call: a piece that was completed since and is not in it counts as lost.
     pub fn handle_checked(&mut self, now: Instant, verified: &Bitfield) {
@@ -61,7 +62,7 @@ impl Torrent {
             .collect();
         self.make_way_for_news(now, found.len());
         for piece in found {
-            self.verified_piece(now, piece, &[]);
+            self.verified_piece(now, piece, Origin::Disk, &[]);
         }
         self.settle(now);
     }

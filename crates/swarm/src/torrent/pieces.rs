@@ -12,12 +12,20 @@ use crate::output::{BanReason, CompletePiece, Digests, Output, TorrentEvent};
 use crate::piece::block_at;
 use crate::suspicion::Verdict;
 
+/// Where a verified piece came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Peers,
+    /// It lay on disk.
+    Disk,
+}
+
 impl Torrent {
     /// The answer to [`Output::CompletePiece`]. `Verified` may also come unasked, when a piece was found on disk.
     pub fn handle_piece_done(&mut self, now: Instant, piece: PieceIndex, result: PieceResult) {
         match result {
             PieceResult::Verified { block_digests } => {
-                self.verified_piece(now, piece, &block_digests);
+                self.verified_piece(now, piece, Origin::Peers, &block_digests);
             }
             PieceResult::Corrupt { block_digests } => {
                 self.corrupt_piece(now, piece, &block_digests);
@@ -133,6 +141,7 @@ impl Torrent {
         &mut self,
         now: Instant,
         piece: PieceIndex,
+        origin: Origin,
         digests: &[BlockDigest],
     ) {
         let was_finished = self.is_finished();
@@ -144,7 +153,9 @@ impl Torrent {
         if !self.picker.verified(piece) {
             return;
         }
-        self.event(TorrentEvent::PieceVerified(piece));
+        if origin == Origin::Peers {
+            self.event(TorrentEvent::PieceVerified(piece));
+        }
         if was_fetchable {
             self.fetched_no_more(now, piece);
         }

@@ -120,6 +120,7 @@ fn a_look_at_the_disk_finds_pieces_that_are_being_fetched() {
     let commands = stage.take_commands(seed);
     assert!(commands.contains(&Command::Cancel(asked[1])));
     assert!(commands.contains(&Command::Have(found)));
+    assert_eq!(stage.events, [], "nothing was downloaded");
     stage.answer_all();
     assert!(stage.torrent.is_complete());
 }
