@@ -59,6 +59,7 @@ pub struct Torrent {
     /// Whether all blocks were asked for when hungry peers were last looked at.
     endgame: Endgame,
     hashes: Hashes,
+    disk: Disk,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,14 @@ enum Hashes {
     Enough,
     /// All that is missing lacks its hash.
     Missing,
+}
+
+/// Whether it is known what is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Known,
+    /// Nothing is requested: it may be there.
+    LookedAt,
 }
 
 /// The address without the disguise that a socket for both families gives to IPv4: one peer, one address.
@@ -123,6 +132,7 @@ impl Torrent {
             wasted: 0,
             endgame: Endgame::NotYet,
             hashes: Hashes::Enough,
+            disk: Disk::Known,
             config: config.bounded(),
             geometry,
             info_hashes,

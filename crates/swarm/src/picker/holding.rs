@@ -83,7 +83,7 @@ impl Picker {
         gone
     }
 
-    /// These pieces were verified, or in doubt, and are missing.
+    /// These pieces were verified, in doubt or spilled in part, and are not on disk.
     pub(crate) fn lose(&mut self, pieces: &[PieceIndex]) -> Lost {
         let mut lost = Lost::default();
         for &piece in pieces {
@@ -95,6 +95,12 @@ impl Picker {
             if (was_verified || was_doubted) && self.release(piece) {
                 lost.fetchable.push(piece);
             }
+            self.change(piece, |piece| {
+                // What is with the store ends in an answer of its own.
+                if piece.may_spill() {
+                    piece.lose_spilled();
+                }
+            });
         }
         lost
     }

@@ -6,7 +6,7 @@ use rarest_metainfo::{Bitfield, PieceIndex};
 use rarest_peer_wire::connection::Command;
 
 use super::pieces::Origin;
-use super::{Hashes, Torrent};
+use super::{Disk, Hashes, Torrent};
 use crate::limits::MAX_NEWS_AT_ONCE;
 use crate::output::{DisconnectReason, TorrentEvent};
 use crate::picker::{Lost, Picker};
@@ -29,8 +29,8 @@ impl Torrent {
         self.settle(now);
     }
 
-    /// These pieces were verified, or in doubt, and are not on disk: they are served no more and fetched again. Peers that speak
-    /// `lt_donthave` (BEP 54) are told.
+    /// These pieces were verified, in doubt or spilled in part, and are not on disk: they are served no more and fetched again. Peers that
+    /// speak `lt_donthave` (BEP 54) are told.
     pub fn handle_pieces_lost(&mut self, now: Instant, pieces: &[PieceIndex]) {
         let was_finished = self.is_finished();
         let Lost { gone, fetchable } = self.picker.lose(pieces);
@@ -39,6 +39,14 @@ impl Torrent {
         if was_finished && !self.is_finished() {
             self.book.wake_complete();
         }
+        self.settle(now);
+    }
+
+    /// The store begins to look at all that is on disk. Until [`handle_checked`](Self::handle_checked) says what it found, nothing is
+    /// requested, as it may be there; what is verified is served all the same.
+    pub fn handle_check_begun(&mut self, now: Instant) {
+        self.disk = Disk::LookedAt;
+        self.cancel_all();
         self.settle(now);
     }
 
@@ -63,6 +71,9 @@ impl Torrent {
         self.make_way_for_news(now, found.len());
         for piece in found {
             self.verified_piece(now, piece, Origin::Disk, &[]);
+        }
+        if std::mem::replace(&mut self.disk, Disk::Known) == Disk::LookedAt {
+            self.refill_all(now);
         }
         self.settle(now);
     }

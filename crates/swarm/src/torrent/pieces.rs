@@ -70,9 +70,7 @@ impl Torrent {
         }
         self.event(TorrentEvent::DownloadResumed);
         self.picker.retry_stalled();
-        for slot in self.peers.slots() {
-            self.refill(now, slot);
-        }
+        self.refill_all(now);
         self.settle(now);
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rarest_peer_wire::connection::Command;
 
-use super::{Endgame, Store, Torrent};
+use super::{Disk, Endgame, Store, Torrent};
 use crate::peers::{OurInterest, Peer, Permission};
 use crate::picker::{Asked, Standing};
 use crate::piece::PeerSlot;
@@ -45,13 +45,14 @@ impl Torrent {
     }
 
     fn refill_by(&mut self, now: Instant, slot: PeerSlot, standing: Standing) {
+        let may_request = self.may_request();
         let Some(peer) = self.peers.get_mut(slot) else {
             return;
         };
         let is_idle = peer.our_interest == OurInterest::NotInterested
             || (peer.permission == Permission::Choked && !peer.pieces.has_allowed_fast());
         let room = peer.pipeline.room();
-        if self.store == Store::Failed || is_idle || room == 0 {
+        if !may_request || is_idle || room == 0 {
             self.hungry.remove(&slot);
             return;
         }
@@ -79,6 +80,17 @@ impl Torrent {
         }
         for block in blocks {
             self.command(slot, Command::Request(block));
+        }
+    }
+
+    fn may_request(&self) -> bool {
+        self.store == Store::Working && self.disk == Disk::Known
+    }
+
+    /// Looks for work for every peer.
+    pub(super) fn refill_all(&mut self, now: Instant) {
+        for slot in self.peers.slots() {
+            self.refill(now, slot);
         }
     }
 

@@ -156,9 +156,10 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
             let pieces: Vec<_> = (0..script.below(5))
                 .map(|_| stage.piece(u32::from(script.next()) % PIECES))
                 .collect();
-            match script.next() % 3 {
+            match script.next() % 4 {
                 0 => stage.torrent.handle_pieces_doubted(now, &pieces),
-                1 => stage.torrent.handle_pieces_lost(now, &pieces),
+                1 => stage.torrent.handle_check_begun(now),
+                2 => stage.torrent.handle_pieces_lost(now, &pieces),
                 _ => {
                     let mut verified = stage.torrent.verified().clone();
                     for piece in pieces {

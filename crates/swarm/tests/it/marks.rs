@@ -1,9 +1,11 @@
 //! Pieces that were verified and are no longer, and pieces that are found.
 
+use std::time::Duration;
+
 use rarest_metainfo::{Bitfield, PieceIndex};
 use rarest_peer_wire::connection::{Command, Event};
 use rarest_swarm::limits::MAX_NEWS_AT_ONCE;
-use rarest_swarm::{Config, DisconnectReason, TorrentEvent};
+use rarest_swarm::{Config, DisconnectReason, SpillResult, TorrentEvent};
 
 use crate::stage::{Stage, geometry};
 
@@ -164,4 +166,53 @@ fn after_the_loss_of_very_much_peers_are_told_with_one_bitfield() {
     stage.torrent.handle_checked(stage.now, &verified);
     stage.drain();
     assert_eq!(stage.dropped[1], (peer, DisconnectReason::PiecesChanged));
+}
+
+#[test]
+fn while_everything_is_looked_at_nothing_is_requested_and_what_is_there_is_served() {
+    let mut stage = Stage::with(Config::default(), geometry(4, 2), |start| {
+        start.verified.insert(start.geometry.piece(0).unwrap());
+    });
+    let seed = stage.seed(1);
+    let asked = stage.asked(seed);
+    stage.torrent.handle_check_begun(stage.now);
+    stage.drain();
+    assert_eq!(stage.asked(seed), []);
+    stage.answer(seed, &asked[..1]);
+    stage.send(seed, vec![Event::Choked, Event::Unchoked]);
+    stage.reject_cancelled();
+    stage.pass(Duration::from_secs(60));
+    assert_eq!(stage.outstanding(seed), []);
+    let leecher = stage.partial(2, &[]);
+    stage.send(leecher, vec![Event::Interested]);
+    assert!(stage.take_commands(leecher).contains(&Command::Unchoke));
+
+    let found = stage.bitfield(&[0, 1]);
+    stage.torrent.handle_checked(stage.now, &found);
+    stage.drain();
+    assert!(!stage.asked(seed).contains(&asked[0]), "what came is kept");
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
+}
+
+#[test]
+fn blocks_that_were_spilled_are_fetched_again_when_they_are_lost() {
+    let mut stage = Stage::new(1, 3);
+    let seed = stage.seed(1);
+    let asked = stage.asked(seed);
+    stage.answer(seed, &asked[..1]);
+    stage.torrent.handle_memory_pressure(stage.now, 0);
+    stage.drain();
+    stage
+        .torrent
+        .handle_spilled(stage.now, &asked[..1], SpillResult::Written);
+    stage.answer(seed, &asked[1..2]);
+    stage
+        .torrent
+        .handle_pieces_lost(stage.now, &[asked[0].piece()]);
+    stage.drain();
+    assert_eq!(stage.torrent.blocks_on_disk().count(), 0);
+    assert_eq!(stage.asked(seed), [asked[0], asked[2]]);
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
 }
