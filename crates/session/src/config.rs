@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Limits, Session, StartError, events, sockets};
+use tokio::sync::Semaphore;
+
+use crate::{Limits, Session, StartError, sockets};
 
 /// Bytes that may lie between sockets and disk when nothing else is said: 32 MiB, an eighth of a second of a 2 Gbit/s
 /// line in which a disk may pause.
@@ -18,6 +20,34 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 500;
 
 /// How long a torrent that makes no progress is waited for when nothing else is said.
 pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Most connections on their way when nothing else is said. Many addresses that trackers name are dead, and each costs the whole time-out;
+/// home routers choke on a few hundred at a time.
+const DEFAULT_MAX_HALF_OPEN: usize = 50;
+
+/// How long a peer is dialled when nothing else is said: two lost SYNs of TCP, which are repeated after 1 s and 3 s, and a slow answer.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a handshake is waited for when nothing else is said. Who was ready to connect has it ready, too.
+const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Threads for the disk when nothing else is said: two that hash and write, and one that reads for uploads meanwhile.
+const DEFAULT_DISK_THREADS: usize = 3;
+
+/// How often resume data is saved when nothing else is said: a kill costs the check of what was written since.
+const DEFAULT_RESUME_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After how long a storage that failed is tried again when nothing else is said: room on a disk is not made faster.
+const DEFAULT_STORAGE_RETRY: Duration = Duration::from_secs(10);
+
+/// Most events that wait for one listener when nothing else is said. A piece a millisecond leaves it a second.
+const DEFAULT_EVENT_CAPACITY: usize = 1024;
+
+/// Something that comes again after less than this would keep a processor busy.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// Longer waits are as good as this one, and would overflow the clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// Sets up a [`Session`]. Each setting has a default; [`build`](Self::build) starts it.
 #[derive(Debug)]
@@ -66,14 +96,14 @@ impl Default for Builder {
                 limits: Limits::NONE,
                 memory_budget: DEFAULT_MEMORY_BUDGET,
                 max_connections: DEFAULT_MAX_CONNECTIONS,
-                max_half_open: 50,
-                connect_timeout: Duration::from_secs(10),
-                handshake_timeout: Duration::from_secs(10),
-                disk_threads: 3,
+                max_half_open: DEFAULT_MAX_HALF_OPEN,
+                connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+                handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+                disk_threads: DEFAULT_DISK_THREADS,
                 stall_timeout: Some(DEFAULT_STALL_TIMEOUT),
-                resume_interval: Duration::from_secs(30),
-                storage_retry: Duration::from_secs(10),
-                event_capacity: events::DEFAULT_CAPACITY,
+                resume_interval: DEFAULT_RESUME_INTERVAL,
+                storage_retry: DEFAULT_STORAGE_RETRY,
+                event_capacity: DEFAULT_EVENT_CAPACITY,
                 announcing: Announcing::On,
                 tracker_roots_pem: Vec::new(),
             },
@@ -125,14 +155,14 @@ impl Builder {
 
     /// The most connections to peers, of all torrents together. [`DEFAULT_MAX_CONNECTIONS`] by default.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config.max_connections = connections.max(1);
+        self.config.max_connections = connections.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
     /// The most connections that are being opened at a time, and as many that others open and that have not shown their handshake
     /// yet. 50 by default.
     pub fn max_half_open(mut self, connections: usize) -> Self {
-        self.config.max_half_open = connections.max(1);
+        self.config.max_half_open = connections.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
@@ -157,7 +187,9 @@ impl Builder {
     /// How long a torrent may make no progress until [`TorrentHandle::completed`](crate::TorrentHandle::completed) says so.
     /// [`DEFAULT_STALL_TIMEOUT`] by default; `None` waits for ever.
     pub fn stall_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.config.stall_timeout = timeout.into();
+        self.config.stall_timeout = timeout
+            .into()
+            .map(|timeout| timeout.clamp(SHORTEST_WAIT, LONGEST_WAIT));
         self
     }
 
@@ -165,20 +197,20 @@ impl Builder {
     /// when the session is shut down as well. After a kill, what was verified since the last save is found by a check
     /// of the files that changed.
     pub fn resume_interval(mut self, interval: Duration) -> Self {
-        self.config.resume_interval = interval;
+        self.config.resume_interval = interval.min(LONGEST_WAIT);
         self
     }
 
     /// After how long a storage that failed is tried again for the first time; each further failure doubles it, up to
     /// five minutes. 10 s by default.
     pub fn storage_retry(mut self, interval: Duration) -> Self {
-        self.config.storage_retry = interval;
+        self.config.storage_retry = interval.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         self
     }
 
     /// The most events that wait for one listener, see [`EventStream`](crate::EventStream). 1,024 by default.
     pub fn event_capacity(mut self, events: usize) -> Self {
-        self.config.event_capacity = events;
+        self.config.event_capacity = events.max(1);
         self
     }
 
