@@ -1,4 +1,4 @@
-//! How sockets are opened: one port for IPv4 and IPv6, listening and dialling.
+//! How sockets that listen are opened: one port for IPv4 and IPv6.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,14 +25,14 @@ pub(crate) const EVERYWHERE: [IpAddr; 2] = [
 /// Where the machine has no IPv6 (or no IPv4) at all, addresses of that family are left out, as long as one is left.
 pub(crate) fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, StartError> {
     let attempts = if port == 0 { PORT_ATTEMPTS } else { 1 };
-    let mut last = None;
-    for _ in 0..attempts {
+    for _ in 1..attempts {
         match listen_once(addresses, port) {
-            Err(error @ StartError::PortInUse { .. }) => last = Some(error),
+            // The port that the system chose for one address is taken at another.
+            Err(StartError::PortInUse { .. }) => {}
             done => return done,
         }
     }
-    Err(last.unwrap_or(StartError::NoListenAddress))
+    listen_once(addresses, port)
 }
 
 fn listen_once(addresses: &[IpAddr], mut port: u16) -> Result<Vec<TcpListener>, StartError> {
@@ -50,7 +50,7 @@ fn listen_once(addresses: &[IpAddr], mut port: u16) -> Result<Vec<TcpListener>, 
                 }
                 listeners.push(listener);
             }
-            Err(source) if is_family_missing(&source) => {
+            Err(source) if is_family_missing(ip, &source) => {
                 missing_family = Some(StartError::Listen { address, source });
             }
             Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
@@ -86,10 +86,12 @@ fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Whether the machine lacks the family of an address altogether.
-fn is_family_missing(error: &io::Error) -> bool {
+fn is_family_missing(ip: IpAddr, error: &io::Error) -> bool {
     // EAFNOSUPPORT of Linux and macOS, WSAEAFNOSUPPORT of Windows.
     matches!(error.raw_os_error(), Some(97 | 47 | 10047))
-        || error.kind() == io::ErrorKind::AddrNotAvailable
+        // Where a family is switched off, not even the addresses that every machine has are there. Any other that is not there was
+        // mistyped, or its network is down: who asked for it must be told.
+        || (error.kind() == io::ErrorKind::AddrNotAvailable && (ip.is_unspecified() || ip.is_loopback()))
 }
 
 #[cfg(test)]
@@ -113,6 +115,16 @@ mod tests {
         let taken = first[0].local_addr().unwrap();
         match listen(&localhost, taken.port()) {
             Err(StartError::PortInUse { address }) => assert_eq!(address, taken),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_named_and_not_left_out() {
+        // TEST-NET-1 of RFC 5737: nobody has it.
+        let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        match listen(&[IpAddr::V4(Ipv4Addr::LOCALHOST), elsewhere], 0) {
+            Err(StartError::Listen { address, .. }) => assert_eq!(address.ip(), elsewhere),
             other => panic!("{other:?}"),
         }
     }
