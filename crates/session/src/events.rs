@@ -101,15 +101,19 @@ pub enum TorrentEvent {
     Stalled,
 }
 
-/// Most events that wait for one listener. A piece a millisecond leaves it a second.
-pub(crate) const DEFAULT_CAPACITY: usize = 1024;
-
-/// Where events are published.
+/// Where events are published. When it is dropped, every stream ends.
 #[derive(Debug, Default)]
 pub(crate) struct Publisher {
-    listeners: Mutex<Vec<Weak<Queue>>>,
+    listeners: Mutex<Listeners>,
     /// Number of listeners, so that publishing to none costs one load.
     count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Listeners {
+    queues: Vec<Weak<Queue>>,
+    /// Whether there will be no more events.
+    closed: bool,
 }
 
 impl Publisher {
@@ -118,56 +122,79 @@ impl Publisher {
             return;
         }
         let event = Event::Torrent(torrent, event);
-        let mut listeners = self.lock();
-        listeners.retain(|listener| {
-            let Some(queue) = listener.upgrade() else {
-                return false;
-            };
+        // Woken outside of the locks: what a waker runs is not ours, and may listen or stop to.
+        let mut wakers = Vec::new();
+        self.retain(|queue| {
             if queue.only.is_none_or(|only| only == torrent) {
-                queue.push(event.clone());
+                wakers.extend(queue.push(event.clone()));
             }
             true
         });
-        self.count.store(listeners.len(), Ordering::Release);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Listens to one torrent, or to all.
     pub(crate) fn listen(&self, only: Option<TorrentId>, capacity: usize) -> EventStream {
         let queue = Arc::new(Queue {
             only,
-            capacity: capacity.max(1),
+            capacity,
             state: Mutex::default(),
         });
         let mut listeners = self.lock();
-        listeners.push(Arc::downgrade(&queue));
-        self.count.store(listeners.len(), Ordering::Release);
+        if listeners.closed {
+            queue.lock().closed = true;
+            return EventStream { queue };
+        }
+        // Those who left are forgotten here too, as there may be nothing to publish.
+        listeners.queues.retain(|queue| queue.strong_count() > 0);
+        listeners.queues.push(Arc::downgrade(&queue));
+        self.count.store(listeners.queues.len(), Ordering::Release);
+        drop(listeners);
         EventStream { queue }
     }
 
-    /// Ends every stream, once what waits in it was read.
+    /// Ends every stream, once what waits in it was read, and those that are asked for later at once.
     pub(crate) fn close(&self) {
-        for queue in self.lock().drain(..).filter_map(|queue| queue.upgrade()) {
-            queue.close();
-        }
-        self.count.store(0, Ordering::Release);
+        self.lock().closed = true;
+        self.end_streams(|_| true);
     }
 
     /// Ends the streams that listen to one torrent alone.
     pub(crate) fn close_torrent(&self, torrent: TorrentId) {
-        self.lock().retain(|listener| match listener.upgrade() {
-            Some(queue) if queue.only == Some(torrent) => {
-                queue.close();
-                false
-            }
-            Some(_) => true,
-            None => false,
-        });
+        self.end_streams(|queue| queue.only == Some(torrent));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Queue>>> {
+    fn end_streams(&self, ends: impl Fn(&Queue) -> bool) {
+        let mut wakers = Vec::new();
+        self.retain(|queue| {
+            let ends = ends(queue);
+            if ends {
+                wakers.extend(queue.close());
+            }
+            !ends
+        });
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Visits every queue that is still listened to, and forgets those for which `visit` says so.
+    fn retain(&self, mut visit: impl FnMut(&Queue) -> bool) {
+        let mut listeners = self.lock();
+        listeners
+            .queues
+            .retain(|queue| queue.upgrade().is_some_and(|queue| visit(&queue)));
+        self.count.store(listeners.queues.len(), Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -188,12 +215,11 @@ struct QueueState {
 }
 
 impl Queue {
-    fn push(&self, event: Event) {
+    /// Adds an event, or counts it where there is no room; whom to wake.
+    fn push(&self, event: Event) -> Option<Waker> {
         let mut state = self.lock();
-        if state.closed {
-            return;
-        }
-        // A gap takes a place of its own, so that what came before and after stays in order.
+        // A gap takes a place of its own, so that what came before and after stays in order. A queue for one event holds the two,
+        // or it would tell of nothing but gaps.
         let needed = if state.missed > 0 { 2 } else { 1 };
         if state.events.len() + needed > self.capacity.max(needed) {
             state.missed += 1;
@@ -204,17 +230,14 @@ impl Queue {
             }
             state.events.push_back(event);
         }
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
-    fn close(&self) {
+    /// Ends the stream after what waits in it; whom to wake.
+    fn close(&self) -> Option<Waker> {
         let mut state = self.lock();
         state.closed = true;
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
@@ -234,7 +257,8 @@ impl QueueState {
 /// The events of a torrent or of a whole session, from the moment it was asked for.
 ///
 /// A bounded number waits to be read; a reader that is slower gets [`Event::Missed`] in the place of those that were left
-/// out. The stream ends when the torrent is removed or the session shut down. Also a [`Stream`](futures_core::Stream).
+/// out. The stream ends when the torrent is removed or the session shut down or dropped; one that is asked for later has ended. Also a
+/// [`Stream`](futures_core::Stream).
 #[derive(Debug)]
 pub struct EventStream {
     queue: Arc<Queue>,
@@ -246,6 +270,11 @@ impl EventStream {
     /// Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// A stream that has ended, of a torrent that is gone.
+    pub(crate) fn ended() -> Self {
+        Publisher::default().listen(None, 0)
     }
 
     /// The next event, if one waits.
@@ -353,5 +382,42 @@ mod tests {
         assert!(all.next().await.is_some());
         assert!(all.next().await.is_some());
         assert!(all.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_listens_to_what_has_ended_does_not_wait() {
+        let publisher = Publisher::default();
+        publisher.close();
+        assert!(publisher.listen(None, 8).next().await.is_none());
+        assert!(EventStream::ended().next().await.is_none());
+        let mut left_over = Publisher::default().listen(None, 8);
+        assert!(left_over.next().await.is_none());
+    }
+
+    #[test]
+    fn those_who_left_are_forgotten_though_nothing_is_published() {
+        let publisher = Publisher::default();
+        for _ in 0..1000 {
+            drop(publisher.listen(Some(LEFT), 8));
+        }
+        assert_eq!(publisher.lock().queues.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_waker_may_listen_while_it_is_woken() {
+        /// Another listener is made as soon as somebody is woken.
+        struct Curious(Publisher);
+        impl std::task::Wake for Curious {
+            fn wake(self: Arc<Self>) {
+                drop(self.0.listen(None, 8));
+            }
+        }
+        let curious = Arc::new(Curious(Publisher::default()));
+        let events = curious.0.listen(None, 8);
+        let waker = Waker::from(Arc::clone(&curious));
+        assert!(events.poll(&mut Context::from_waker(&waker)).is_pending());
+        curious.0.publish(LEFT, TorrentEvent::Added);
+        // The one that waits, and the one that came with the waking.
+        assert_eq!(curious.0.lock().queues.len(), 2);
     }
 }

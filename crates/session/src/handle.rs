@@ -162,10 +162,15 @@ impl TorrentHandle {
         self.entry.stats.subscribe()
     }
 
-    /// The events of this torrent from now on.
+    /// The events of this torrent from now on. The stream of a torrent that is gone has ended.
     #[must_use]
     pub fn events(&self) -> EventStream {
-        self.shared.listen(Some(self.entry.id))
+        let events = self.shared.listen(Some(self.entry.id));
+        // Only looked at once the stream is there: who goes later ends it.
+        match self.entry.check() {
+            Ok(()) => events,
+            Err(_) => EventStream::ended(),
+        }
     }
 
     /// Asks each tracker how many peers the torrent has: those that can be asked, all at once. Takes as long as the slowest.

@@ -11,7 +11,7 @@ use rarest_peer_wire::connection;
 use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::add::{AddOptions, AddTorrent, TorrentSource};
@@ -33,7 +33,18 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Session {
     pub(crate) shared: Arc<Shared>,
-    _end: Arc<DropGuard>,
+    _end: Arc<EndOnDrop>,
+}
+
+/// Ends a session when its last clone is dropped: handles of torrents, which may live on, do not keep it going.
+#[derive(Debug)]
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+        self.0.events.close();
+    }
 }
 
 /// What the tasks of a session share.
@@ -83,7 +94,6 @@ impl Session {
         let mut connection_config = connection::Config::new(peer_id);
         connection_config.client = Some(CLIENT_NAME.to_owned());
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
-        let stop = CancellationToken::new();
         let (announcer, announcing) = Announcer::new(&config)?;
         let shared = Arc::new(Shared {
             connection_config: Arc::new(connection_config),
@@ -103,7 +113,7 @@ impl Session {
             announcer,
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
-            stop: stop.clone(),
+            stop: CancellationToken::new(),
             config,
         });
         for listener in listeners {
@@ -113,8 +123,8 @@ impl Session {
         }
         shared.tasks.spawn(announcing.run(Arc::clone(&shared)));
         Ok(Self {
+            _end: Arc::new(EndOnDrop(Arc::clone(&shared))),
             shared,
-            _end: Arc::new(stop.drop_guard()),
         })
     }
 

@@ -46,8 +46,9 @@ async fn whoever_waits_learns_that_the_torrent_was_removed() {
     assert!(matches!(waiting, Err(Incomplete::Removed)));
     assert_eq!(torrent.pause().await, Err(Gone::Removed));
     assert!(peer.session.torrents().is_empty());
-    // And it may come back.
+    // And it may come back, which is nothing to the handle of the one that was removed.
     peer.download(&sample, &[]).await;
+    assert!(within(torrent.events().next()).await.is_none());
     peer.shut_down().await;
 }
 
@@ -70,11 +71,14 @@ async fn dropping_the_session_ends_it() {
     let sample = Sample::file("dropped", 100_000, 32 * 1024);
     let peer = Peer::start().await;
     let torrent = peer.download(&sample, &[]).await;
+    let (mut all, mut of_torrent) = (peer.session.events(), torrent.events());
     drop(peer.session);
     assert!(matches!(
         within(torrent.completed()).await,
         Err(Incomplete::ShutDown)
     ));
+    within(async { while all.next().await.is_some() {} }).await;
+    within(async { while of_torrent.next().await.is_some() {} }).await;
 }
 
 #[tokio::test]
