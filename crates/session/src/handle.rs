@@ -132,6 +132,8 @@ impl TorrentHandle {
 
     /// Looks at all that is on the disk again. Returns the number of pieces that are there and right, once the check is done.
     ///
+    /// Peers stay connected and are served meanwhile; nothing is downloaded before it is known what is there.
+    ///
     /// # Errors
     /// [`CommandError::Storage`] when the data cannot be read, [`CommandError::Gone`].
     pub async fn recheck(&self) -> Result<u32, CommandError> {

@@ -28,20 +28,12 @@ use upload::Upload;
 /// Slices that are handed to the kernel in one write: 32 blocks and their headers, half a MiB.
 const SLICES_PER_WRITE: usize = 64;
 
-/// How a torrent knows a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PeerName {
-    /// Which of the torrent's machines agreed to it: there is another one after each check of the disk.
-    pub(crate) machine: u32,
-    pub(crate) key: PeerKey,
-}
-
 /// What a connection tells its torrent.
 #[derive(Debug)]
 pub(crate) enum PeerMail {
     /// What came in one read of the socket.
     Events {
-        peer: PeerName,
+        peer: PeerKey,
         events: Vec<Event>,
         /// Bytes of blocks in it, which the memory budget counts until the torrent took them over.
         block_bytes: usize,
@@ -50,7 +42,7 @@ pub(crate) enum PeerMail {
     ReadFailed { error: ReadError },
     /// The connection ended. The last of its mail.
     Closed {
-        peer: PeerName,
+        peer: PeerKey,
         ended: Ended,
         reason: String,
     },
@@ -61,7 +53,7 @@ pub(crate) struct PeerTask {
     pub(crate) shared: Arc<Shared>,
     pub(crate) entry: Arc<Entry>,
     pub(crate) store: Arc<Store>,
-    pub(crate) name: PeerName,
+    pub(crate) key: PeerKey,
     pub(crate) socket: Socket,
     pub(crate) commands: mpsc::UnboundedReceiver<Vec<Command>>,
     pub(crate) torrent: mpsc::Sender<PeerMail>,
@@ -90,7 +82,7 @@ impl PeerTask {
     /// Runs until the connection ends, and tells the torrent.
     pub(crate) async fn run(self) {
         let torrent = self.torrent.clone();
-        let peer = self.name;
+        let peer = self.key;
         let address = self.socket.address;
         let end = Driver::new(self).drive().await;
         tracing::debug!(%address, reason = %end, "connection ended");
@@ -110,7 +102,7 @@ impl PeerTask {
 struct Driver {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
-    name: PeerName,
+    key: PeerKey,
     stream: TcpStream,
     connection: Connection,
     input: Input,
@@ -132,7 +124,7 @@ impl Driver {
             shared,
             entry,
             store,
-            name,
+            key,
             socket,
             commands,
             torrent,
@@ -145,7 +137,7 @@ impl Driver {
             upload: Upload::new(store, pace(&entry.upload, &shared.upload)),
             shared,
             entry,
-            name,
+            key,
             stream: socket.stream,
             connection: socket.connection,
             input: socket.input,
@@ -291,7 +283,7 @@ impl Driver {
         self.entry.totals.add_downloaded(block_bytes as u64);
         self.shared.budget.add(&self.entry.memory, block_bytes);
         let mail = PeerMail::Events {
-            peer: self.name,
+            peer: self.key,
             events,
             block_bytes,
         };

@@ -66,8 +66,6 @@ pub(crate) struct Driver {
     entry: Arc<Entry>,
     wish: Wish,
     stage: Stage,
-    /// Counts the machines there were, so that mail to an earlier one is told apart.
-    machine: u32,
     /// Known before the machine begins, which is told of them then.
     early_peers: Vec<(PeerSource, Vec<SocketAddr>)>,
     peers: HashMap<PeerKey, PeerLink>,
@@ -91,7 +89,7 @@ enum Wish {
 enum Stage {
     /// Nothing was done yet.
     New,
-    /// What is on the disk is being looked at.
+    /// What is on the disk is being looked at for the first time.
     Checking,
     /// It could not be looked at; the disk work knows when to try again.
     Unreadable,
@@ -139,7 +137,6 @@ impl Driver {
             observed: Observed::new(now()),
             wish,
             stage: Stage::New,
-            machine: 0,
             early_peers: vec![(PeerSource::User, options.peers)],
             peers: HashMap::new(),
             peer_mail,
@@ -215,7 +212,7 @@ impl Driver {
 
     /// Whether nobody is connected and nothing is under way on the disk but a check, which may be one of thousands in the queue.
     fn only_waits(&self) -> bool {
-        self.peers.is_empty() && (self.disk.is_idle() || matches!(self.stage, Stage::Checking))
+        self.peers.is_empty() && (self.disk.is_idle() || self.disk.is_looking())
     }
 
     fn handle_mail(&mut self, mail: Mail) -> Option<Departure> {
@@ -324,7 +321,6 @@ impl Driver {
             now,
         );
         torrent.pause(now);
-        self.machine += 1;
         self.stage = Stage::Active(Box::new(torrent));
         self.prioritise();
         for (source, peers) in std::mem::take(&mut self.early_peers) {
@@ -332,16 +328,6 @@ impl Driver {
         }
         self.began(now);
         self.run_if_wished();
-    }
-
-    /// Ends the machine, because what it knows of the disk is no longer true. Another one begins after the check.
-    fn retire_machine(&mut self) {
-        let peers: Vec<SocketAddr> = self.peers.values().map(PeerLink::address).collect();
-        self.drop_peers("what is on the disk is checked again");
-        self.early_peers.push((PeerSource::Resume, peers));
-        self.disk.forget_waiting();
-        self.stage = Stage::Checking;
-        self.count_memory();
     }
 
     fn tell(&self, event: TorrentEvent) {

@@ -82,9 +82,9 @@ pub(super) struct DiskWork {
     selecting: Selecting,
     /// Set to end a check early.
     cancel_check: Arc<AtomicBool>,
-    /// Of the last check, or the one that runs.
-    scope: Scope,
-    /// Pieces that lost their marks while a check ran, to be looked at after it.
+    /// The look at the disk that runs, or that the end cut short.
+    looking: Option<Scope>,
+    /// Pieces that lost their marks, to be looked at when no other look runs.
     to_check: Vec<PieceIndex>,
     /// Who waits for the check that runs.
     recheckers: Vec<oneshot::Sender<Result<u32, CommandError>>>,
@@ -124,7 +124,7 @@ impl DiskWork {
             saving: Saving::default(),
             selecting: Selecting::default(),
             cancel_check: Arc::default(),
-            scope: Scope::First,
+            looking: None,
             to_check: Vec::new(),
             recheckers: Vec::new(),
             earlier: Totals::default(),
@@ -146,6 +146,17 @@ impl DiskWork {
         self.jobs == 0 && self.waiting.is_empty() && self.spilling.is_empty()
     }
 
+    /// Whether what is on the disk is being looked at.
+    pub(super) fn is_looking(&self) -> bool {
+        self.looking.is_some()
+    }
+
+    /// Whether nothing is under way but a look at what is there, which may take hours, and nothing waits.
+    fn is_idle_but_for_looking(&self) -> bool {
+        let looks = usize::from(self.is_looking());
+        self.jobs <= looks && self.waiting.is_empty() && self.spilling.is_empty()
+    }
+
     /// Whether it failed, and is not to be used for a while.
     fn awaits_retry(&self) -> bool {
         let retry_at = self.trouble.as_ref().and_then(|trouble| trouble.retry_at);
@@ -163,13 +174,6 @@ impl DiskWork {
 
     pub(super) fn add_spill(&mut self, blocks: Vec<(Block, Bytes)>) {
         self.spilling.push_back(blocks);
-    }
-
-    /// Pieces that wait are forgotten: they are downloaded again, or found by a check.
-    pub(super) fn forget_waiting(&mut self) {
-        let bytes: usize = self.waiting.drain(..).map(|piece| bytes_of(&piece)).sum();
-        self.leaving_bytes -= bytes;
-        self.spilling.clear();
     }
 
     fn next_batch(&mut self) -> Vec<CompletePiece> {
@@ -368,15 +372,25 @@ impl Driver {
 
     /// A block that was verified could not be read.
     pub(super) fn handle_read_error(&mut self, error: ReadError) {
-        // A piece may have lost its mark just before; whoever took it has told.
-        if let ReadError::Store { error, lost } = error {
-            tracing::warn!(%error, "verified data cannot be read");
-            if let Some(file) = error.file {
-                self.tell(TorrentEvent::FileChanged(file));
+        match error {
+            ReadError::Store { error, lost } => {
+                tracing::warn!(%error, "verified data cannot be read");
+                if let Some(file) = error.file {
+                    self.tell(TorrentEvent::FileChanged(file));
+                }
+                if !lost.is_empty() {
+                    self.check(lost);
+                }
             }
-            if !lost.is_empty() {
-                self.check(lost);
+            // Whoever took the mark tells: a look at everything does in the end, which may be far off.
+            ReadError::NotVerified { piece } => {
+                if let Stage::Active(torrent) = &mut self.stage
+                    && self.disk.looking == Some(Scope::Again)
+                {
+                    torrent.handle_pieces_doubted(now(), &[piece]);
+                }
             }
+            _ => {}
         }
     }
 

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::{Driver, Mail, Stage};
 use crate::TorrentEvent;
 use crate::handshaking::{self, Arrival};
-use crate::peer_task::{PeerMail, PeerName, PeerTask};
+use crate::peer_task::{PeerMail, PeerTask};
 use crate::session::now;
 
 /// A connection, as its torrent holds it. Dropping it ends the connection.
@@ -20,12 +20,6 @@ use crate::session::now;
 pub(super) struct PeerLink {
     address: SocketAddr,
     commands: mpsc::UnboundedSender<Vec<Command>>,
-}
-
-impl PeerLink {
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
 }
 
 impl Driver {
@@ -106,10 +100,7 @@ impl Driver {
             shared: Arc::clone(&self.shared),
             entry: Arc::clone(&self.entry),
             store: Arc::clone(&self.disk.store),
-            name: PeerName {
-                machine: self.machine,
-                key,
-            },
+            key,
             socket,
             commands: received,
             torrent: self.peer_mail.clone(),
@@ -145,13 +136,6 @@ impl Driver {
         let now = now();
         match mail {
             PeerMail::Events {
-                peer, block_bytes, ..
-            } if peer.machine != self.machine => {
-                // It was said to a machine that is no more.
-                self.shared.budget.release(&self.entry.memory, block_bytes);
-            }
-            PeerMail::Closed { peer, .. } if peer.machine != self.machine => {}
-            PeerMail::Events {
                 peer,
                 events,
                 block_bytes,
@@ -160,7 +144,7 @@ impl Driver {
                     self.observed.blocks_came(now);
                 }
                 if let Stage::Active(torrent) = &mut self.stage {
-                    torrent.handle_peer_events(now, peer.key, events);
+                    torrent.handle_peer_events(now, peer, events);
                 }
                 // The machine holds them now, and counts them.
                 self.count_memory();
@@ -173,9 +157,9 @@ impl Driver {
                 reason,
             } => {
                 // A connection that the machine ended was forgotten then.
-                if let Some(link) = self.peers.remove(&peer.key) {
+                if let Some(link) = self.peers.remove(&peer) {
                     if let Stage::Active(torrent) = &mut self.stage {
-                        torrent.handle_peer_disconnected(now, peer.key, ended);
+                        torrent.handle_peer_disconnected(now, peer, ended);
                     }
                     self.tell_disconnected(link.address, reason);
                 }

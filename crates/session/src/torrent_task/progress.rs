@@ -162,6 +162,7 @@ impl Driver {
     fn stalls_at(&self) -> Option<Instant> {
         let waits = self.wish == Wish::Run
             && self.observed.finish == Finish::Missing
+            && !self.disk.is_looking()
             && matches!(self.stage, Stage::Active(_));
         let timeout = self.shared.config.stall_timeout.filter(|_| waits)?;
         Some(self.observed.last_progress + timeout)
@@ -216,6 +217,7 @@ impl Driver {
     fn state(&self) -> TorrentState {
         match (&self.stage, self.wish) {
             (Stage::New | Stage::Checking, _) => TorrentState::Checking,
+            _ if self.disk.is_looking() => TorrentState::Checking,
             _ if self.disk.trouble().is_some() => TorrentState::StorageFailed,
             (Stage::Unreadable, _) => TorrentState::StorageFailed,
             (Stage::Active(_), Wish::Pause) => TorrentState::Paused,

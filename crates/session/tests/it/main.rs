@@ -9,6 +9,7 @@ mod hashes;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod marks;
 mod resume;
 mod storage;
 mod trackers;

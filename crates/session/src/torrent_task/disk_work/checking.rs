@@ -34,7 +34,7 @@ impl Found {
     }
 }
 
-/// What a look at the disk is to find out.
+/// What a look at the disk is to find out. The machine goes on during all but the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// Everything, of which nothing is known.
@@ -68,37 +68,46 @@ impl Driver {
         done: oneshot::Sender<Result<u32, CommandError>>,
     ) {
         self.disk.recheckers.push(done);
-        if matches!(self.stage, Stage::Checking) {
+        match self.disk.looking {
             // The look that runs answers both; it began before, but reads what is there like a new one.
-            return;
+            Some(Scope::First | Scope::Again) => return,
+            Some(Scope::Lost) => {
+                let all = self.entry.metainfo.info().geometry().pieces();
+                self.disk.to_check = all.collect();
+                return;
+            }
+            None => {}
         }
         let look = self.look();
-        match self.stage {
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_check_begun(now());
+            self.outdate_resume_data(now());
+            self.start_check(Scope::Again, move |store| look.again(store, &Check::all()));
+        } else {
             // The first look never came to its end.
-            Stage::Unreadable => {
-                self.start_check(Scope::First, move |store| {
-                    look.first(store, ExistingData::Check)
-                });
-            }
-            _ => {
-                self.retire_machine();
-                self.outdate_resume_data(now());
-                self.start_check(Scope::Again, move |store| look.again(store, &Check::all()));
-            }
+            self.start_check(Scope::First, move |store| {
+                look.first(store, ExistingData::Check)
+            });
         }
     }
 
-    /// Looks at these pieces again; after the look that runs, if one does, because that may be past them.
+    /// Looks at these pieces again; after the look that runs, if one does, because that may be past them. Nobody gets them meanwhile.
     pub(in crate::torrent_task) fn check(&mut self, pieces: Vec<PieceIndex>) {
-        if matches!(self.stage, Stage::Active(_)) {
-            self.retire_machine();
-            let look = self.look();
-            self.start_check(Scope::Lost, move |store| {
-                look.again(store, &Check::pieces(pieces))
-            });
-        } else {
-            self.disk.to_check.extend(pieces);
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_pieces_doubted(now(), &pieces);
         }
+        self.disk.to_check.extend(pieces);
+        if !self.disk.is_looking() && matches!(self.stage, Stage::Active(_)) {
+            self.check_lost();
+        }
+    }
+
+    fn check_lost(&mut self) {
+        let lost = std::mem::take(&mut self.disk.to_check);
+        let look = self.look();
+        self.start_check(Scope::Lost, move |store| {
+            look.again(store, &Check::pieces(lost))
+        });
     }
 
     pub(in crate::torrent_task) fn cancel_check(&self) {
@@ -110,8 +119,10 @@ impl Driver {
         scope: Scope,
         job: impl FnOnce(&Store) -> Result<Found, StoreError> + Send + 'static,
     ) {
-        self.stage = Stage::Checking;
-        self.disk.scope = scope;
+        if !matches!(self.stage, Stage::Active(_)) {
+            self.stage = Stage::Checking;
+        }
+        self.disk.looking = Some(scope);
         self.observed.changed();
         self.tell(TorrentEvent::Checking);
         self.run_job(
@@ -135,11 +146,25 @@ impl Driver {
         }
     }
 
+    /// Tells the machine what the look at the disk has found. What is found makes a torrent complete without a word, as at its beginning.
+    fn tell_machine(&mut self, now: Instant) {
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_checked(now, &self.disk.store.verified());
+            self.began(now);
+        }
+    }
+
     pub(super) fn handle_checked(&mut self, now: Instant, found: Result<Found, StoreError>) {
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                self.stage = Stage::Unreadable;
+                self.disk.looking = None;
+                self.disk.to_check.clear();
+                match &mut self.stage {
+                    // What lost its mark is fetched again, for want of anything better.
+                    Stage::Active(_) => self.tell_machine(now),
+                    stage => *stage = Stage::Unreadable,
+                }
                 for done in self.disk.recheckers.drain(..) {
                     let _ = done.send(Err(CommandError::Storage(error.clone())));
                 }
@@ -151,24 +176,25 @@ impl Driver {
             // believed for as long as the files stay as they are.
             return;
         }
-        self.storage_works();
         if let Some(totals) = found.totals {
             self.disk.earlier = totals;
         }
-        let to_check = std::mem::take(&mut self.disk.to_check);
-        if !to_check.is_empty() {
-            let look = self.look();
-            return self.start_check(Scope::Lost, move |store| {
-                look.again(store, &Check::pieces(to_check))
-            });
+        if !self.disk.to_check.is_empty() {
+            return self.check_lost();
         }
+        self.disk.looking = None;
         let verified_pieces = self.disk.store.verified_count();
         let error = found.errors.into_iter().next();
+        if matches!(self.stage, Stage::Active(_)) {
+            self.tell_machine(now);
+        } else {
+            self.storage_works();
+            self.start_machine(now);
+        }
         for done in self.disk.recheckers.drain(..) {
             let result = error.clone().map(CommandError::Storage);
             let _ = done.send(result.map_or(Ok(verified_pieces), Err));
         }
-        self.start_machine(now);
         self.tell(TorrentEvent::Checked { verified_pieces });
         self.outdate_resume_data(now);
         if let Some(error) = error {

@@ -45,13 +45,13 @@ impl Driver {
             self.disk.saving.next_waiters.push(done);
             self.save_if_awaited();
         } else {
-            // A check may take hours, and is saved by itself.
+            // The first check may take hours, and is saved by itself.
             let _ = done.send(());
         }
     }
 
     pub(super) fn save_if_awaited(&mut self) {
-        if self.disk.is_idle() && !self.disk.saving.next_waiters.is_empty() {
+        if self.disk.is_idle_but_for_looking() && !self.disk.saving.next_waiters.is_empty() {
             self.save();
         }
     }
@@ -59,9 +59,12 @@ impl Driver {
     /// Whether the marks say what there is. While everything is looked at again they do: it corrects them as it goes.
     fn knows_disk(&self) -> bool {
         match self.stage {
-            Stage::New | Stage::Unreadable => false,
-            Stage::Checking => self.disk.scope == Scope::Again && self.disk.to_check.is_empty(),
-            Stage::Active(_) => true,
+            Stage::New | Stage::Checking | Stage::Unreadable => false,
+            Stage::Active(_) => match self.disk.looking {
+                None => true,
+                Some(Scope::Again) => self.disk.to_check.is_empty(),
+                Some(Scope::First | Scope::Lost) => false,
+            },
         }
     }
 
@@ -107,7 +110,7 @@ impl Driver {
         let saving = &mut self.disk.saving;
         saving.under_way = false;
         tell(std::mem::take(&mut saving.waiters));
-        if matches!(self.stage, Stage::Checking) {
+        if self.disk.is_looking() {
             // So that damage which the check finds is not believed again after a kill.
             self.outdate_resume_data(now);
         }

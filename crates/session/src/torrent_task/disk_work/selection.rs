@@ -56,7 +56,8 @@ impl Driver {
     pub(super) fn start_selecting(&mut self) {
         // The first look at the disk sets up what was wanted when it began, and must not overrule a later change.
         let is_busy = self.disk.selecting.under_way == Change::UnderWay
-            || matches!(self.stage, Stage::New | Stage::Checking);
+            || self.disk.is_looking()
+            || matches!(self.stage, Stage::New);
         if is_busy {
             return;
         }
