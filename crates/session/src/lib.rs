@@ -21,6 +21,7 @@ mod session;
 mod sockets;
 mod stats;
 mod torrent_task;
+mod uploads;
 
 use rarest_metainfo::InfoHash;
 // What stands in the signatures of this crate, under the versions that fit it.

@@ -134,7 +134,11 @@ impl Driver {
         };
         Self {
             download: pace(&entry.download, &shared.download),
-            upload: Upload::new(store, pace(&entry.upload, &shared.upload)),
+            upload: Upload::new(
+                store,
+                pace(&entry.upload, &shared.upload),
+                Arc::clone(&shared.uploads),
+            ),
             shared,
             entry,
             key,
@@ -161,8 +165,7 @@ impl Driver {
         // What came behind the handshake is there already.
         self.take_input(now())?;
         loop {
-            self.upload
-                .start_reading(now(), &mut self.connection, &self.shared);
+            self.upload.start_reading(now(), &mut self.connection);
             self.write()?;
             self.report().await?;
             self.arm_timer();
@@ -251,14 +254,15 @@ impl Driver {
             match self.stream.try_write_vectored(&slices[..filled]) {
                 Ok(written) => {
                     self.connection.output().advance(written);
-                    self.upload
-                        .start_reading(now(), &mut self.connection, &self.shared);
+                    self.upload.start_reading(now(), &mut self.connection);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(End::Network(error)),
             }
         }
+        let waiting = self.connection.output().waiting_payload();
+        self.upload.written(waiting);
         Ok(())
     }
 

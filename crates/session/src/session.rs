@@ -23,6 +23,7 @@ use crate::limiter::Limiter;
 use crate::memory::{BufferPool, MemoryBudget};
 use crate::registry::{Entry, Registry};
 use crate::torrent_task::Driver;
+use crate::uploads::Uploads;
 use crate::{
     AddError, Builder, EventStream, Gone, Limits, ShutdownError, StartError, TorrentHandle,
     TorrentId, listener, sockets,
@@ -57,7 +58,9 @@ pub(crate) struct Shared {
     pub(crate) budget: MemoryBudget,
     pub(crate) buffers: BufferPool,
     /// Hashes, reads and writes.
-    pub(crate) disk: Disk,
+    pub(crate) disk: Arc<Disk>,
+    /// Whose blocks are read and sent next.
+    pub(crate) uploads: Arc<Uploads>,
     /// File descriptors, shared by all torrents.
     pub(crate) open_files: Arc<OpenFiles>,
     /// Checks what is there: one thread, because a spinning disk wants one sequential reader.
@@ -95,6 +98,8 @@ impl Session {
         connection_config.client = Some(CLIENT_NAME.to_owned());
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
         let (announcer, announcing) = Announcer::new(&config)?;
+        let disk = Disk::start("rarest-disk", config.disk_threads).map_err(StartError::Thread)?;
+        let disk = Arc::new(disk);
         let shared = Arc::new(Shared {
             connection_config: Arc::new(connection_config),
             addresses,
@@ -102,7 +107,8 @@ impl Session {
             events: Publisher::default(),
             budget: MemoryBudget::new(config.memory_budget),
             buffers: BufferPool::new(config.memory_budget),
-            disk: Disk::start("rarest-disk", config.disk_threads).map_err(StartError::Thread)?,
+            uploads: Arc::new(Uploads::new(Arc::clone(&disk), config.disk_threads)),
+            disk,
             checks: Disk::start("rarest-check", 1).map_err(StartError::Thread)?,
             open_files: OpenFiles::new(DEFAULT_OPEN_FILES),
             download: Arc::new(Limiter::new(config.limits.download)),

@@ -10,20 +10,23 @@ use rarest_piece_store::ReadError;
 use tokio::sync::oneshot;
 
 use crate::limiter::Pace;
-use crate::session::Shared;
 use crate::torrent_task::Store;
+use crate::uploads::{Share, Turn, Uploads};
 
-/// Bytes of blocks that are read or wait to be written for one peer: enough to keep the socket busy while the next ones are read.
-const WINDOW: usize = 512 * 1024;
-
-/// Bytes of blocks that are read in one go.
-const BATCH: usize = 256 * 1024;
+/// Bytes of blocks that are read in one go, at most.
+const MAX_BATCH: usize = 256 * 1024;
 
 /// The uploads of one connection.
 #[derive(Debug)]
 pub(super) struct Upload {
     store: Arc<Store>,
     pace: Pace,
+    uploads: Arc<Uploads>,
+    share: Share,
+    /// Held while what was read in it is handed to the socket.
+    turn: Option<Turn>,
+    /// Bytes that wait for the socket, as they are counted over all peers.
+    buffered: usize,
     reading: Option<oneshot::Receiver<Read>>,
     /// Nothing is to be read before: the upload rate is used up.
     after: Option<Instant>,
@@ -34,13 +37,18 @@ pub(super) struct Upload {
 pub(super) struct Read {
     blocks: Vec<Block>,
     result: Result<Vec<Bytes>, ReadError>,
+    turn: Turn,
 }
 
 impl Upload {
-    pub(super) fn new(store: Arc<Store>, pace: Pace) -> Self {
+    pub(super) fn new(store: Arc<Store>, pace: Pace, uploads: Arc<Uploads>) -> Self {
         Self {
             store,
             pace,
+            uploads,
+            share: Share::default(),
+            turn: None,
+            buffered: 0,
             reading: None,
             after: None,
         }
@@ -56,24 +64,20 @@ impl Upload {
         }
     }
 
-    /// Has the next requests of the peer read, if there are any and there is room for them.
-    pub(super) fn start_reading(
-        &mut self,
-        now: Instant,
-        connection: &mut Connection,
-        shared: &Shared,
-    ) {
+    /// Asks for a turn to read the next requests of the peer, if there are any and there is room for them.
+    pub(super) fn start_reading(&mut self, now: Instant, connection: &mut Connection) {
         if self.reading.is_some()
             || self.after.is_some()
             || connection.waiting_upload_requests() == 0
         {
             return;
         }
-        let room = WINDOW.saturating_sub(connection.output().waiting_payload());
-        if room < BATCH {
+        let window = self.uploads.window();
+        let batch = MAX_BATCH.min(window / 2);
+        if connection.output().waiting_payload() + batch > window {
             return;
         }
-        let allowed = match self.pace.allowance(now, BATCH) {
+        let allowed = match self.pace.allowance(now, batch) {
             Ok(allowed) => allowed,
             Err(later) => {
                 self.after = Some(later);
@@ -91,11 +95,18 @@ impl Upload {
         self.pace.moved(now, bytes);
         let (done, reading) = oneshot::channel();
         let store = Arc::clone(&self.store);
-        shared.disk.run(move || {
+        self.uploads.ask(&mut self.share, bytes, move |turn| {
+            if done.is_closed() {
+                return;
+            }
             let mut data = Vec::with_capacity(blocks.len());
             let result = store.read(&blocks, &mut data).map(|()| data);
             // A connection that is gone needs no data.
-            let _ = done.send(Read { blocks, result });
+            let _ = done.send(Read {
+                blocks,
+                result,
+                turn,
+            });
         });
         self.reading = Some(reading);
     }
@@ -119,9 +130,15 @@ impl Upload {
         read: Option<Read>,
         connection: &mut Connection,
     ) -> Result<(), ReadError> {
-        let Some(Read { blocks, result }) = read else {
+        let Some(Read {
+            blocks,
+            result,
+            turn,
+        }) = read
+        else {
             return Ok(());
         };
+        self.turn = Some(turn);
         match result {
             Ok(data) => {
                 for (block, data) in blocks.into_iter().zip(data) {
@@ -136,5 +153,18 @@ impl Upload {
                 Err(error)
             }
         }
+    }
+
+    /// The socket has taken what it takes: the turn is over, and what is left waits.
+    pub(super) fn written(&mut self, waiting_payload: usize) {
+        let before = std::mem::replace(&mut self.buffered, waiting_payload);
+        self.uploads.recount(before, waiting_payload);
+        self.turn = None;
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.written(0);
     }
 }
