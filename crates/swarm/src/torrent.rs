@@ -15,7 +15,7 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rarest_metainfo::{Bitfield, Block, Geometry, InfoHashes, PeerId, PieceIndex};
-use rarest_peer_wire::connection::Command;
+use rarest_peer_wire::connection::{Command, Role};
 
 use crate::choker::{Change, Choker, Mode};
 use crate::limits::SNUB_CHECK_INTERVAL;
@@ -60,6 +60,8 @@ pub struct Torrent {
     endgame: Endgame,
     hashes: Hashes,
     disk: Disk,
+    /// What peers were told of what we want.
+    role: Role,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +135,15 @@ impl Torrent {
             endgame: Endgame::NotYet,
             hashes: Hashes::Enough,
             disk: Disk::Known,
+            role: Role::Downloader,
             config: config.bounded(),
             geometry,
             info_hashes,
             peer_id,
         };
+        if torrent.is_finished() {
+            torrent.role = Role::UploadOnly;
+        }
         torrent.settle(now);
         torrent
     }

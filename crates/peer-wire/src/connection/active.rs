@@ -279,11 +279,7 @@ impl Active {
                 }
             }
             Command::Choke => self.choke(now, out),
-            Command::Unchoke => {
-                if std::mem::replace(&mut self.we_choke, false) {
-                    out.send(now, &Message::Unchoke);
-                }
-            }
+            Command::Unchoke => self.unchoke(now, out),
             Command::Have(piece) => self.tell_have(now, piece, out),
             Command::DontHave(piece) => self.tell_dont_have(now, piece, out),
             Command::AllowFast(piece) => self.allow_fast(now, piece, out),
@@ -292,7 +288,7 @@ impl Active {
                     out.send(now, &Message::SuggestPiece { piece: piece.get() });
                 }
             }
-            Command::UploadOnly => self.tell_upload_only(now, out),
+            Command::Role(role) => self.tell_role(now, role, out),
             Command::Extended { extension, payload } => {
                 self.send_extended(now, extension, &payload, out);
             }
@@ -331,6 +327,11 @@ impl Active {
         }
         let mut ended = Vec::new();
         self.uploads.forget_piece(piece, |block| ended.push(block));
+        if self.dialect == Dialect::Base && !ended.is_empty() {
+            // Nothing else tells such a peer that it waits in vain (BEP 3: a choke drops its requests).
+            self.choke(now, out);
+            self.unchoke(now, out);
+        }
         for block in ended {
             let request = self.uploads.asked(block);
             self.refuse(now, request, out);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use rarest_metainfo::{Block, PieceIndex};
 
+use super::Role;
 use crate::{Extension, HashRange};
 
 /// Something to say to the remote peer. Commands of one decision travel as a batch.
@@ -25,12 +26,13 @@ pub enum Command {
     Have(PieceIndex),
     /// Let the peer request this piece even while choked (BEP 6).
     AllowFast(PieceIndex),
-    /// Say that a piece is gone (BEP 54), if the peer speaks that extension.
+    /// Say that a piece is gone (BEP 54), if the peer speaks that extension. In any case it is served no more: requests for it are rejected
+    /// or, without the fast extension, dropped by a choke.
     DontHave(PieceIndex),
     /// Propose a piece that is cheap for us to send (BEP 6), if the peer speaks the fast extension.
     Suggest(PieceIndex),
-    /// Say that we want no pieces any more (BEP 21), if the peer speaks the extension protocol.
-    UploadOnly,
+    /// Say whether we want any pieces (BEP 21), if the peer speaks the extension protocol.
+    Role(Role),
     /// Send a message of an extension, if the peer receives it.
     Extended {
         /// Which extension.

@@ -47,7 +47,7 @@ fn our_extension_handshake_says_what_we_are() {
 #[test]
 fn a_peer_without_the_extension_protocol_gets_none_of_it_and_must_not_send_it() {
     let mut peer = Scripted::connected(Reserved::NONE, none());
-    peer.does(Command::UploadOnly);
+    peer.does(Command::Role(Role::UploadOnly));
     assert_eq!(peer.heard(), []);
     let violation = ProtocolViolation::ExtensionProtocolNotNegotiated;
     let closed = peer.say(&[extended(0, b"de")]);
@@ -144,11 +144,13 @@ fn upload_only_is_said_at_the_beginning_or_later() {
 
     let mut peer = Scripted::connected(Reserved::EXTENSION_PROTOCOL, none());
     peer.heard();
-    peer.does(Command::UploadOnly);
-    let later = handshake(&peer.heard());
-    let mut expected = ExtensionHandshake::default();
-    expected.upload_only = Some(true);
-    assert_eq!(later, expected);
+    for (role, upload_only) in [(Role::UploadOnly, true), (Role::Downloader, false)] {
+        peer.does(Command::Role(role));
+        let later = handshake(&peer.heard());
+        let mut expected = ExtensionHandshake::default();
+        expected.upload_only = Some(upload_only);
+        assert_eq!(later, expected);
+    }
 }
 
 #[test]

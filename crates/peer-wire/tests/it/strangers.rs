@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rarest_metainfo::{Bitfield, Block, BlockRequest, Geometry, InfoHash, PeerId};
-use rarest_peer_wire::connection::{Command, Config, Connection, Event, LocalTorrent};
+use rarest_peer_wire::connection::{Command, Config, Connection, Event, LocalTorrent, Role};
 use rarest_peer_wire::extension::holepunch::Holepunch;
 use rarest_peer_wire::extension::metadata::MetadataMessage;
 use rarest_peer_wire::extension::pex::Pex;
@@ -247,7 +247,7 @@ impl World {
     fn command(&self, script: &mut Script<'_>) -> Command {
         let block = self.block(script);
         let piece = block.piece();
-        match script.up_to(15) {
+        match script.up_to(16) {
             0..=3 => Command::Request(block),
             4 => Command::Cancel(block),
             5 => Command::Interested,
@@ -263,7 +263,8 @@ impl World {
                 extension: Extension::Pex,
                 payload: Bytes::from_static(b"de"),
             },
-            _ => Command::UploadOnly,
+            15 => Command::Role(Role::Downloader),
+            _ => Command::Role(Role::UploadOnly),
         }
     }
 

@@ -262,6 +262,21 @@ fn requests_for_a_piece_that_is_gone_are_rejected() {
 }
 
 #[test]
+fn a_peer_without_fast_learns_by_a_choke_that_its_requests_are_void_when_a_piece_is_gone() {
+    let mut peer = leecher(Reserved::NONE);
+    let requests = [request(block(0, 0)), request(block(1, 0))];
+    peer.say(&requests).unwrap();
+    peer.does(Command::DontHave(geometry().piece(2).unwrap()));
+    assert_eq!(peer.heard(), [], "it waits for nothing of that piece");
+    peer.does(Command::DontHave(geometry().piece(0).unwrap()));
+    peer.end.serve(peer.now);
+    assert_eq!(peer.heard(), [Message::Choke, Message::Unchoke]);
+    peer.say(&requests).unwrap();
+    peer.end.serve(peer.now);
+    assert_eq!(peer.heard(), [piece(block(1, 0))]);
+}
+
+#[test]
 fn every_request_of_a_fast_peer_gets_one_answer() {
     let mut pair = Pair::connected(none(), all());
     pair.right_does(Command::Unchoke);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rarest_metainfo::{Bitfield, PieceIndex};
-use rarest_peer_wire::connection::Command;
+use rarest_peer_wire::connection::{Command, Role};
 
 use super::pieces::Origin;
 use super::{Disk, Hashes, Torrent};
@@ -32,13 +32,9 @@ impl Torrent {
     /// These pieces were verified, in doubt or spilled in part, and are not on disk: they are served no more and fetched again. Peers that
     /// speak `lt_donthave` (BEP 54) are told.
     pub fn handle_pieces_lost(&mut self, now: Instant, pieces: &[PieceIndex]) {
-        let was_finished = self.is_finished();
         let Lost { gone, fetchable } = self.picker.lose(pieces);
         self.tell_gone(now, &gone);
         self.fetch_from_now_on(now, &fetchable);
-        if was_finished && !self.is_finished() {
-            self.book.wake_complete();
-        }
         self.settle(now);
     }
 
@@ -116,6 +112,19 @@ impl Torrent {
             }
             self.update_interest(now, slot);
             self.refill(now, slot);
+        }
+        self.want_more();
+    }
+
+    /// Tells peers that we want pieces, if we said that we want none.
+    pub(super) fn want_more(&mut self) {
+        if self.role == Role::Downloader || self.is_finished() {
+            return;
+        }
+        self.role = Role::Downloader;
+        self.book.wake_complete();
+        for slot in self.peers.slots() {
+            self.command(slot, Command::Role(Role::Downloader));
         }
     }
 

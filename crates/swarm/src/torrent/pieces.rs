@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rarest_metainfo::{Block, PieceIndex};
-use rarest_peer_wire::connection::Command;
+use rarest_peer_wire::connection::{Command, Role};
 
 use super::{Store, Torrent};
 use crate::Priority;
@@ -123,9 +123,8 @@ impl Torrent {
         }
         if self.is_finished() && !was_finished {
             self.finished(now);
-        } else if was_finished && !self.is_finished() {
-            self.book.wake_complete();
         }
+        self.want_more();
     }
 
     fn store_failed(&mut self) {
@@ -174,8 +173,11 @@ impl Torrent {
 
     fn finished(&mut self, now: Instant) {
         self.event(TorrentEvent::Finished);
+        let was_told = std::mem::replace(&mut self.role, Role::UploadOnly) == Role::UploadOnly;
         for slot in self.peers.slots() {
-            self.command(slot, Command::UploadOnly);
+            if !was_told {
+                self.command(slot, Command::Role(Role::UploadOnly));
+            }
             self.part_if_both_complete(now, slot);
         }
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use rarest_metainfo::{Bitfield, PieceIndex};
-use rarest_peer_wire::connection::{Command, Event};
+use rarest_metainfo::{Bitfield, PeerId, PieceIndex};
+use rarest_peer_wire::connection::{Command, Event, Role};
 use rarest_swarm::limits::MAX_NEWS_AT_ONCE;
-use rarest_swarm::{Config, DisconnectReason, SpillResult, TorrentEvent};
+use rarest_swarm::{Config, Direction, DisconnectReason, PeerSource, SpillResult, TorrentEvent};
 
-use crate::stage::{Stage, geometry};
+use crate::stage::{Stage, addr, geometry};
 
 const PIECE: u64 = 2 * 16 * 1024;
 
@@ -39,6 +39,7 @@ fn lost_pieces_are_told_and_fetched_again_and_nobody_is_disconnected() {
         Command::Interested,
         request(0),
         request(1),
+        Command::Role(Role::Downloader),
     ];
     assert_eq!(stage.take_commands(peer), expected);
     let gained = stage.piece(3);
@@ -46,6 +47,8 @@ fn lost_pieces_are_told_and_fetched_again_and_nobody_is_disconnected() {
     stage.answer_all();
     assert!(stage.torrent.is_complete());
     assert!(stage.events.contains(&TorrentEvent::Finished));
+    let role = Command::Role(Role::UploadOnly);
+    assert!(stage.take_commands(peer).contains(&role));
     assert_eq!(stage.dropped, []);
 }
 
@@ -151,11 +154,17 @@ fn after_the_loss_of_very_much_peers_are_told_with_one_bitfield() {
     let all: Vec<_> = stage.geometry.pieces().collect();
     stage.torrent.handle_pieces_lost(stage.now, &all[1..]);
     stage.drain();
-    assert_eq!(stage.take_commands(peer).len(), MAX_NEWS_AT_ONCE);
+    let is_loss = |command: &Command| matches!(command, Command::DontHave(_));
+    let commands = stage.take_commands(peer);
+    let told = commands.iter().filter(|command| is_loss(command)).count();
+    assert_eq!(told, MAX_NEWS_AT_ONCE);
     let verified = Bitfield::full(&stage.geometry);
     stage.torrent.handle_checked(stage.now, &verified);
     stage.drain();
-    assert_eq!(stage.take_commands(peer).len(), MAX_NEWS_AT_ONCE + 1);
+    let is_found = |command: &Command| matches!(command, Command::Have(_));
+    let commands = stage.take_commands(peer);
+    let told = commands.iter().filter(|command| is_found(command)).count();
+    assert_eq!(told, MAX_NEWS_AT_ONCE);
 
     stage.torrent.handle_pieces_lost(stage.now, &all);
     stage.drain();
@@ -215,4 +224,32 @@ fn blocks_that_were_spilled_are_fetched_again_when_they_are_lost() {
     assert_eq!(stage.asked(seed), [asked[0], asked[2]]);
     stage.answer_all();
     assert!(stage.torrent.is_complete());
+}
+
+#[test]
+fn seeds_that_were_put_off_are_dialled_again_when_pieces_are_lost() {
+    let mut stage = Stage::new(4, 1);
+    let seed = addr(7);
+    stage
+        .torrent
+        .add_peers(stage.now, PeerSource::Tracker, &[seed]);
+    stage.drain();
+    let key = stage
+        .try_connect(seed, Direction::Outgoing, PeerId([7; 20]))
+        .unwrap();
+    let all = Bitfield::full(&stage.geometry);
+    stage.send(key, vec![Event::Has(all), Event::Unchoked]);
+    stage.answer_all();
+    assert_eq!(stage.dropped, [(key, DisconnectReason::BothComplete)]);
+    stage.dialled.clear();
+    stage.pass(Duration::from_secs(60));
+    assert_eq!(stage.dialled, [], "it has nothing for us");
+    let doubted = pieces(&stage, &[1]);
+    stage.torrent.handle_pieces_doubted(stage.now, &doubted);
+    stage.drain();
+    assert_eq!(stage.dialled, []);
+    let verified = stage.torrent.verified().clone();
+    stage.torrent.handle_checked(stage.now, &verified);
+    stage.drain();
+    assert_eq!(stage.dialled, [seed]);
 }

@@ -63,10 +63,10 @@ impl Active {
         Ok(())
     }
 
-    pub(super) fn tell_upload_only(&self, now: Instant, out: &mut Outward) {
+    pub(super) fn tell_role(&self, now: Instant, role: Role, out: &mut Outward) {
         if self.speaks_extensions() {
             let handshake = ExtensionHandshake {
-                upload_only: Some(true),
+                upload_only: Some(role == Role::UploadOnly),
                 ..ExtensionHandshake::default()
             };
             self.send_extension_handshake(now, &handshake, out);

@@ -69,6 +69,12 @@ impl Active {
         }
     }
 
+    pub(super) fn unchoke(&mut self, now: Instant, out: &mut Outward) {
+        if std::mem::replace(&mut self.we_choke, false) {
+            out.send(now, &Message::Unchoke);
+        }
+    }
+
     pub(super) fn allow_fast(&mut self, now: Instant, piece: PieceIndex, out: &mut Outward) {
         if self.dialect == Dialect::Base {
             return;
