@@ -37,6 +37,16 @@ impl StoreError {
         self
     }
 
+    /// One error for two of one sync: the first that lost something, about all files if both did.
+    pub(crate) fn beside(mut self, other: Self) -> Self {
+        match (self.operation, other.operation) {
+            (Operation::Sync, Operation::Sync) => self.file = None,
+            (_, Operation::Sync) => return other,
+            _ => {}
+        }
+        self
+    }
+
     /// What a torrent can still do after this error.
     #[must_use]
     pub fn remedy(&self) -> Remedy {

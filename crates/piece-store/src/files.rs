@@ -313,23 +313,29 @@ impl Storage for FileStorage {
     fn sync(&self) -> Result<(), StoreError> {
         let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let placing = self.placing();
-        let mut unsynced = std::mem::take(&mut self.changes().unsynced);
-        while let Some(&file) = unsynced.first() {
-            let opened = match self.open_for_sync(&placing, file) {
+        let unsynced = std::mem::take(&mut self.changes().unsynced);
+        let mut failed: Option<StoreError> = None;
+        for file in unsynced {
+            let synced = match self.open_for_sync(&placing, file) {
                 // What is gone cannot be kept; whoever reads it will notice.
                 Err(error) if matches!(error.fault, Fault::Missing) => Ok(()),
                 Err(error) => Err(error),
-                Ok(opened) => opened
-                    .sync_all()
-                    .map_err(|error| self.error(&placing, Operation::Sync, file, error)),
+                Ok(opened) => opened.sync_all().map_err(|error| {
+                    self.open.close(self.key(file));
+                    forget_cached(&opened);
+                    self.error(&placing, Operation::Sync, file, error)
+                }),
             };
-            if let Err(error) = opened {
-                self.changes().unsynced.append(&mut unsynced);
-                return Err(error);
+            // The others are synced all the same: the system tells of a failure once, and that had better be now.
+            if let Err(error) = synced {
+                self.changes().unsynced.insert(file);
+                failed = Some(match failed {
+                    Some(first) => first.beside(error),
+                    None => error,
+                });
             }
-            unsynced.pop_first();
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn presence(&self, file: FileIndex, range: Range<u64>) -> Result<Presence, StoreError> {
@@ -424,6 +430,17 @@ impl Storage for FileStorage {
         self.delete_files(&mut placing)
     }
 }
+
+/// After a failed sync: the system may keep what it could not write, and take it for written. What is read from now on is to come from
+/// the disk.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn forget_cached(file: &File) {
+    // Only advice: where it is not followed, a check may find what a restart of the system will not.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn forget_cached(_: &File) {}
 
 /// Whether nothing was ever written to a range. `false` wherever the system cannot say.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

@@ -47,7 +47,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Makes all that was written survive a power failure.
     ///
     /// # Errors
-    /// [`StoreError`] when the system cannot promise that.
+    /// [`StoreError`] when that failed: what was written since the last success, to the file that the error names or to any if it names
+    /// none, may be gone. From then on reads answer with what is kept, as far as the system tells, and not with what was to be written.
+    /// Of [`Operation::Open`](crate::Operation::Open) when nothing was tried, so that nothing is lost.
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
     }

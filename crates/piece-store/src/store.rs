@@ -8,6 +8,7 @@ mod restore;
 mod runs;
 mod selection;
 mod spill;
+mod sync;
 mod verified;
 
 use std::{
@@ -22,12 +23,14 @@ use rarest_metainfo::{Bitfield, FileIndex, Geometry, Metainfo, PieceIndex};
 use crate::{Fault, Stamp, Storage, StoreError};
 use claims::Claims;
 use spill::SpilledBlocks;
+use sync::Unsynced;
 use verified::VerifiedPieces;
 
 pub use check::{Check, CheckEnd, Checked, Progress};
 pub use complete::{BlockDigests, CompleteError, Part, Verified, WholePiece};
 pub use read::{MAX_READ_LENGTH, ReadError};
 pub use restore::Restored;
+pub use sync::SyncError;
 
 /// The bytes of one torrent, verified piece by piece.
 ///
@@ -49,9 +52,13 @@ pub struct PieceStore<S> {
     stamps: Mutex<BTreeMap<FileIndex, Stamp>>,
     /// Pieces that lost their mark where nobody was told.
     lost: Mutex<Vec<PieceIndex>>,
-    /// Held for reading from before a write until what it completes is marked, for writing while stamps are taken: a
-    /// stamp that covers a write then goes with the marks that came of it.
+    /// Held for reading from before a write, and before spilled blocks are read back, until what it completes is marked. Held for writing
+    /// while stamps are taken, and while marks go because a sync failed: both then cover a write together with the marks that came of it.
     writing: RwLock<()>,
+    /// What was written since the last sync. Locked before `spilled`, when both are.
+    unsynced: Mutex<Unsynced>,
+    /// Held while the storage syncs.
+    syncing: Mutex<()>,
 }
 
 impl<S: Storage> PieceStore<S> {
@@ -70,6 +77,8 @@ impl<S: Storage> PieceStore<S> {
             stamps: Mutex::default(),
             lost: Mutex::default(),
             writing: RwLock::default(),
+            unsynced: Mutex::default(),
+            syncing: Mutex::default(),
             metainfo: RwLock::new(metainfo),
         }
     }
@@ -135,6 +144,7 @@ impl<S: Storage> PieceStore<S> {
         let _claim = self.claims.claim(self.geometry.pieces());
         self.verified.clear();
         self.spilled().clear();
+        self.unsynced().clear();
         self.stamps().clear();
         self.storage.delete()
     }

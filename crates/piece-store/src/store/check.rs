@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use rarest_metainfo::{PieceHash, PieceIndex, verify_pieces};
+use rarest_metainfo::{Bitfield, PieceHash, PieceIndex, verify_pieces};
 
 use super::PieceStore;
 use crate::{Fault, Presence, Remedy, Storage, StoreError};
@@ -92,7 +92,7 @@ pub struct Checked {
     pub progress: Progress,
     /// Whether it came to the end.
     pub end: CheckEnd,
-    /// Pieces that had been verified and are wrong or gone now.
+    /// Pieces that had been verified and are wrong or gone now, or were not reached although their file was changed.
     pub lost: Vec<PieceIndex>,
     /// The first of the errors besides files that do not exist or are too short. Pieces that could not be read are not verified.
     pub errors: Vec<StoreError>,
@@ -103,7 +103,7 @@ pub struct Checked {
 pub enum CheckEnd {
     /// All pieces were checked.
     Complete,
-    /// It was told to stop; the pieces that were not reached are as they were.
+    /// It was told to stop. The pieces that were not reached are as they were, but for those of files that somebody changed: they are lost.
     Cancelled,
 }
 
@@ -140,7 +140,8 @@ struct Loaded {
 impl<S: Storage> PieceStore<S> {
     /// Reads pieces from where they are and verifies them; those that are wrong or missing lose their mark.
     ///
-    /// Missing files and holes cost next to nothing. `progress` is called on this thread, now and then, and stops the check by answering
+    /// Missing files and holes cost next to nothing. Whoever changes a file from then on is noticed by
+    /// [`find_changed`](Self::find_changed). `progress` is called on this thread, now and then, and stops the check by answering
     /// [`ControlFlow::Break`]. Others may read and complete pieces meanwhile.
     pub fn check(
         &self,
@@ -178,6 +179,7 @@ impl<S: Storage> PieceStore<S> {
         // A file that was deleted or replaced can still be read where it is open.
         self.storage.close();
         checked.errors.extend(self.want_wanted_files().err());
+        checked.lost = self.note_stamps(pieces);
         // One more thread than hash, if only one may read: it reads while all cores hash.
         let threads = check.threads.get() + usize::from(check.readers.get() < check.threads.get());
         thread::scope(|scope| {
@@ -203,6 +205,40 @@ impl<S: Storage> PieceStore<S> {
         checked
     }
 
+    /// Before files are read: notes how they are. Returns the pieces that lose their mark until they are read, of files that somebody
+    /// changed since they were last known.
+    fn note_stamps(&self, pieces: &[PieceIndex]) -> Vec<PieceIndex> {
+        let mut to_check = Bitfield::empty(&self.geometry);
+        for &piece in pieces {
+            to_check.insert(piece);
+        }
+        let metainfo = self.metainfo();
+        let mut lost = Vec::new();
+        for file in metainfo.info().files() {
+            let index = file.index();
+            let is_read = |piece| to_check.contains(piece);
+            let pieces = || metainfo.info().pieces_of(index);
+            if file.is_padding() || !pieces().any(is_read) {
+                continue;
+            }
+            let _nobody_writes = self.pause_writing();
+            // What cannot be looked at cannot be read either, and is told then.
+            let Ok(stamp) = self.storage.stamp(index) else {
+                continue;
+            };
+            let known = self.stamps().get(&index).copied();
+            if known.is_none() {
+                self.remember(index, stamp);
+            } else if known != stamp && pieces().all(is_read) {
+                // If some of it is not read, the change is still to be found.
+                self.stamps().remove(&index);
+                self.remember(index, stamp);
+                lost.extend(self.lose(index, 0));
+            }
+        }
+        lost
+    }
+
     fn check_batches(
         &self,
         work: &Work<'_>,
@@ -218,6 +254,7 @@ impl<S: Storage> PieceStore<S> {
                 return;
             }
             let _claim = self.claims.claim(pieces.iter().copied());
+            let failed_syncs = self.failed_syncs();
             let mut loaded = Vec::with_capacity(pieces.len());
             let mut good = Vec::new();
             let mut long = Vec::new();
@@ -254,10 +291,8 @@ impl<S: Storage> PieceStore<S> {
             good.extend(loaded.iter().map(|loaded| loaded.piece).zip(verdicts));
             for (piece, is_good) in good {
                 result.checked += 1;
-                if is_good {
+                if is_good && self.mark_unless_lost(piece, failed_syncs) {
                     result.verified += 1;
-                    self.spilled().remove(&piece);
-                    self.verified.insert(piece);
                 } else if self.verified.remove(piece) {
                     result.lost.push(piece);
                 }

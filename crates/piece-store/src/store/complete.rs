@@ -116,6 +116,7 @@ impl<S: Storage> PieceStore<S> {
     /// a few pieces each rather than one thread many.
     pub fn complete(&self, pieces: &[WholePiece]) -> Vec<Result<Verified, CompleteError>> {
         let _claim = self.claims.claim(pieces.iter().map(|whole| whole.piece));
+        let _writing = self.begin_writing();
         let gathered: Vec<_> = pieces.iter().map(|whole| self.gather(whole)).collect();
         let known: Vec<&Gathered<'_>> = gathered.iter().flatten().collect();
         let slices: Vec<_> = known.iter().map(|piece| piece.slices()).collect();
@@ -143,11 +144,11 @@ impl<S: Storage> PieceStore<S> {
                 }
             });
         }
-        let _writing = self.begin_writing();
         for (owner, error) in self.write_runs(placed) {
             self.lose_unnoticed(&error);
             results[owner] = Err(error.into());
         }
+        self.note_written(results.iter().flatten().map(|verified| verified.piece));
         for verified in results.iter().flatten() {
             self.spilled().remove(&verified.piece);
             self.verified.insert(verified.piece);

@@ -2,7 +2,7 @@
 
 use rarest_metainfo::{Bitfield, Block, File, FileIndex, PieceIndex};
 
-use super::PieceStore;
+use super::{PieceStore, SyncError};
 use crate::{Presence, Resume, Stamp, Storage, StoreError, Totals};
 
 /// What was made of resume data.
@@ -21,10 +21,10 @@ impl<S: Storage> PieceStore<S> {
     /// to a check of these files and not to wrong belief. What a [`check`](Self::check) finds changes no file: save after it.
     ///
     /// # Errors
-    /// [`StoreError`]; keep the resume data of before.
-    pub fn resume(&self, totals: Totals) -> Result<Resume, StoreError> {
+    /// [`SyncError`]; keep the resume data of before.
+    pub fn resume(&self, totals: Totals) -> Result<Resume, SyncError> {
         let before = self.verified();
-        self.storage.sync()?;
+        self.sync()?;
 
         let metainfo = self.metainfo();
         let nobody_writes = self.pause_writing();
@@ -202,7 +202,7 @@ impl<S: Storage> PieceStore<S> {
     }
 
     /// Files that are not wanted may share a place whose stamp changes with each write to another.
-    fn remember(&self, file: FileIndex, stamp: Option<Stamp>) {
+    pub(super) fn remember(&self, file: FileIndex, stamp: Option<Stamp>) {
         if let Some(stamp) = stamp.filter(|_| self.is_wanted(file)) {
             self.stamps().insert(file, stamp);
         }

@@ -45,7 +45,7 @@ impl<S: Storage> PieceStore<S> {
         let written: Vec<usize> = placed.iter().map(|placed| placed.owner).collect();
         let writing = self.begin_writing();
         let failed = self.write_runs(placed);
-        drop(writing);
+        self.note_written(written.iter().map(|&owner| blocks[owner].0.piece()));
         let mut spilled = self.spilled();
         for owner in written {
             let block = blocks[owner].0;
@@ -60,6 +60,8 @@ impl<S: Storage> PieceStore<S> {
                     .insert(block.index_in_piece());
             }
         }
+        drop(spilled);
+        drop(writing);
         match failed.into_iter().next() {
             None => Ok(()),
             Some((_, error)) => {

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    num::NonZeroUsize,
     ops::ControlFlow,
 };
 
@@ -140,6 +141,51 @@ fn a_check_of_other_files_does_not_hide_a_change() {
     let next = made.in_folder(folder.path());
     assert_eq!(numbers(next.restore(&resume).unwrap().to_check), [0, 1]);
     assert_eq!(numbers(store.find_changed().unwrap()), [0, 1]);
+}
+
+#[test]
+fn a_change_after_the_first_check_is_noticed_without_a_save() {
+    let made = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    made.fill(&made.in_folder(folder.path()));
+    let store = made.in_folder(folder.path());
+    check_all(&store);
+    assert!(store.verified().is_full());
+    assert!(store.find_changed().unwrap().is_empty());
+    // As long as before, so that every read succeeds.
+    fs::write(folder.path().join("torrent/a"), vec![1; 64 * KIB]).unwrap();
+    assert_eq!(numbers(store.find_changed().unwrap()), [0, 1]);
+}
+
+#[test]
+fn a_changed_file_that_is_checked_as_a_whole_is_not_found_once_more() {
+    let made = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    made.fill(&store);
+    store.resume(Totals::default()).unwrap();
+    fs::write(folder.path().join("torrent/a"), vec![1; 64 * KIB]).unwrap();
+    assert_eq!(numbers(check_all(&store).lost), [0, 1]);
+    assert!(store.find_changed().unwrap().is_empty());
+}
+
+#[test]
+fn what_a_check_did_not_reach_of_a_changed_file_is_not_believed() {
+    let made = made::v1(16 * KIB, &[file("a", 12 * 1024 * KIB)]);
+    let folder = tempfile::tempdir().unwrap();
+    let store = made.in_folder(folder.path());
+    made.fill(&store);
+    store.resume(Totals::default()).unwrap();
+    let a = File::options()
+        .write(true)
+        .open(folder.path().join("torrent/a"))
+        .unwrap();
+    a.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let one_thread = Check::all().with_threads(NonZeroUsize::MIN);
+    let checked = store.check(&one_thread, |_| ControlFlow::Break(()));
+    let unread = checked.progress.total - checked.progress.checked;
+    assert_eq!(checked.lost.len(), unread as usize);
+    assert_eq!(store.verified_count(), checked.progress.checked);
 }
 
 #[test]

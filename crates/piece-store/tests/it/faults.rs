@@ -88,6 +88,7 @@ fn a_full_disk_stops_writing_only_and_ends_by_itself() {
     store.complete(&[made.whole(made.piece(0))])[0]
         .as_ref()
         .unwrap();
+    store.resume(Default::default()).unwrap();
     store.storage().set(Some(Fault::Full));
     for result in store.complete(&made.wholes()[1..]) {
         let Err(CompleteError::Store(error)) = result else {

@@ -15,3 +15,4 @@ mod model;
 mod pieces;
 mod resume;
 mod selection;
+mod sync;
