@@ -81,6 +81,10 @@ pub(crate) enum Report {
     AnnounceFailed { tracker: String, reason: String },
     /// The storage failed; it is tried again.
     StorageFailed { reason: String, retry_seconds: u64 },
+    /// The storage could not keep what was written; so many pieces are checked again.
+    WritesLost { reason: String, pieces: usize },
+    /// The storage is not tried again.
+    StorageGivenUp { reason: String },
     /// Nothing came for a long time; it goes on trying.
     Stalled { reason: String },
     /// All that was wanted is there.
@@ -187,6 +191,13 @@ impl PieceCount {
             TorrentEvent::StorageFailed { error, retry_after } => Report::StorageFailed {
                 reason: error.to_string(),
                 retry_seconds: retry_after.as_secs(),
+            },
+            TorrentEvent::WritesLost { error, pieces } => Report::WritesLost {
+                reason: error.to_string(),
+                pieces,
+            },
+            TorrentEvent::StorageGivenUp(error) => Report::StorageGivenUp {
+                reason: error.to_string(),
             },
             _ => return None,
         })
@@ -295,6 +306,11 @@ impl fmt::Display for Report {
                     "the storage failed, next try in {retry_seconds} s: {reason}"
                 )
             }
+            Self::WritesLost { reason, pieces } => write!(
+                f,
+                "{pieces} pieces may not have been kept, and are checked again: {reason}"
+            ),
+            Self::StorageGivenUp { reason } => write!(f, "the storage is given up: {reason}"),
             Self::Stalled { reason } => f.write_str(reason),
             Self::Completed { bytes, seconds } => {
                 write!(f, "complete: {} after {seconds:.1} s", ByteCount(*bytes))

@@ -160,6 +160,13 @@ fn tell(reporter: &Reporter, event: TorrentEvent) {
             reason: error.to_string(),
             retry_seconds: retry_after.as_secs(),
         },
+        TorrentEvent::WritesLost { error, pieces } => Report::WritesLost {
+            reason: error.to_string(),
+            pieces,
+        },
+        TorrentEvent::StorageGivenUp(error) => Report::StorageGivenUp {
+            reason: error.to_string(),
+        },
         _ => return,
     };
     reporter.tell(&report);

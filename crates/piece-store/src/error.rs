@@ -56,7 +56,8 @@ impl StoreError {
             | Fault::ReadOnly
             | Fault::Denied
             | Fault::Obstructed
-            | Fault::BadName => Remedy::UploadOnly,
+            | Fault::BadName
+            | Fault::Panicked { .. } => Remedy::UploadOnly,
             Fault::InUse | Fault::TooManyOpenFiles => Remedy::Retry,
             Fault::Missing | Fault::Truncated { .. } | Fault::Changed => Remedy::Recheck,
             Fault::Device(_) => Remedy::UploadOnly,
@@ -160,6 +161,12 @@ pub enum Fault {
     /// The file system cannot store a file of that name.
     #[error("the file system does not allow this name, use another folder")]
     BadName,
+    /// The code of the storage panicked, which is a mistake in it. Said by whoever caught that.
+    #[error("the storage's code panicked, which is a mistake in it: {message}")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
     /// Anything else that the system said.
     #[error("{0}")]
     Device(Arc<io::Error>),

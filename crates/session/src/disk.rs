@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use rarest_piece_store::{Fault, Operation, StoreError};
 use tokio::sync::oneshot;
 
 /// A piece of work that may block.
@@ -60,7 +62,7 @@ impl Disk {
         self.shared.work.notify_one();
     }
 
-    /// Runs `job` and waits for what it returns; `None` when the threads have ended.
+    /// Runs `job` and waits for what it returns; `None` when the threads have ended, or it panicked.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -78,7 +80,7 @@ impl Disk {
         self.close();
         let threads = std::mem::take(&mut *self.lock_threads());
         for thread in threads {
-            // A job that panicked was told on stderr; the others are still waited for.
+            // No job ends its thread.
             let _ = thread.join();
         }
     }
@@ -106,6 +108,24 @@ impl fmt::Debug for Disk {
     }
 }
 
+/// Uses the storage of a torrent, whose code may be somebody else's: should it panic, that is an error of the storage like others.
+///
+/// What is left half done is sound: the store marks nothing before it is done, and its locks outlive a panic.
+pub(crate) fn caught<T>(
+    operation: Operation,
+    torrent: &str,
+    work: impl FnOnce() -> T,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(message), _) => (*message).to_owned(),
+            (None, Some(message)) => message.clone(),
+            (None, None) => "it said nothing that can be shown".to_owned(),
+        };
+        StoreError::new(operation, torrent, Fault::Panicked { message })
+    })
+}
+
 impl Shared {
     fn work(&self) {
         let mut queue = self.lock();
@@ -113,7 +133,8 @@ impl Shared {
             match queue.jobs.pop_front() {
                 Some(job) => {
                     drop(queue);
-                    job();
+                    // What panicked was told on stderr, and to whoever waits for it; the thread has others to serve.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
                     queue = self.lock();
                 }
                 None if queue.closed => return,
@@ -149,6 +170,15 @@ mod tests {
         drop(sender);
         disk.finish();
         assert_eq!(receiver.iter().count(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_costs_no_thread() {
+        let disk = Disk::start("test", 1).unwrap();
+        let panicking = disk.call(|| panic!("a job failed, as the test wants"));
+        assert_eq!(panicking.await.map(|()| 0), None);
+        assert_eq!(disk.call(|| 7).await, Some(7));
+        disk.finish();
     }
 
     #[tokio::test]

@@ -128,7 +128,8 @@ pub enum Incomplete {
         /// What it lacks.
         cause: StallCause,
     },
-    /// The storage failed in a way that waiting does not mend. The torrent keeps trying, in growing intervals.
+    /// The storage failed in a way that waiting does not mend. The torrent keeps trying, in growing intervals, unless it was told that the
+    /// storage is [given up](crate::TorrentEvent::StorageGivenUp).
     #[error(transparent)]
     Storage(StoreError),
     /// The metainfo of the v2 torrent lacks piece layers (BEP 52), so that these pieces could not be told from garbage. All others that

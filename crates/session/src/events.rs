@@ -90,6 +90,16 @@ pub enum TorrentEvent {
     },
     /// The storage works again.
     StorageRecovered,
+    /// The storage could not keep what was written: of so many pieces it may be gone. They are looked at, and fetched again where it is.
+    WritesLost {
+        /// What went wrong.
+        error: StoreError,
+        /// Number of pieces that were written since the storage last kept what it was given.
+        pieces: usize,
+    },
+    /// The storage cannot be relied on: it failed to keep what was written for a second time, or its code panicked. The torrent is
+    /// stopped, until it is resumed or checked.
+    StorageGivenUp(StoreError),
     /// A file was changed, cut short or removed by somebody else; its pieces are checked again.
     FileChanged(FileIndex),
     /// All that is missing cannot be verified, and so is not downloaded: the metainfo of the v2 torrent lacks piece layers (BEP 52).

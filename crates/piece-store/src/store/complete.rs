@@ -5,7 +5,7 @@ use rarest_hash::{Sha1Digest, sha1_many};
 use rarest_metainfo::{BLOCK_LENGTH, PieceHash, PieceIndex, verify_pieces};
 
 use super::{PieceStore, runs::Placed};
-use crate::{Storage, StoreError};
+use crate::{Fault, Operation, Storage, StoreError};
 
 /// All bytes of a piece, not verified yet.
 #[derive(Clone, Debug)]
@@ -174,6 +174,7 @@ impl<S: Storage> PieceStore<S> {
                 Part::Memory(bytes) => bytes.clone(),
                 Part::Padding { length } => Bytes::from(vec![0; *length as usize]),
                 Part::Spilled { length } => {
+                    self.refuse_unspilled(whole.piece, start, *length)?;
                     let mut buffer = BytesMut::zeroed(*length as usize);
                     self.read_run(start, &mut buffer)
                         .map_err(|error| self.spill_error(whole.piece, error))?;
@@ -183,6 +184,32 @@ impl<S: Storage> PieceStore<S> {
             start += part.length() as u64;
         }
         Ok(Gathered { whole, hash, parts })
+    }
+
+    /// What a failed sync took, or a check could not find, is not to be read as if it were there: the piece would be taken for corrupt.
+    fn refuse_unspilled(
+        &self,
+        piece: PieceIndex,
+        start: u64,
+        length: u32,
+    ) -> Result<(), CompleteError> {
+        let begin = start - self.geometry.piece_offset(piece);
+        let end = begin + u64::from(length);
+        let block_length = u64::from(BLOCK_LENGTH);
+        let mut blocks = begin / block_length..end.div_ceil(block_length);
+        let spilled = self.spilled();
+        let of_piece = spilled.get(&piece);
+        let is_spilled = |block| {
+            let block = u32::try_from(block).ok();
+            block.is_some_and(|block| of_piece.is_some_and(|blocks| blocks.contains(&block)))
+        };
+        if blocks.all(is_spilled) {
+            return Ok(());
+        }
+        let metainfo = self.metainfo();
+        let name = metainfo.info().name();
+        let error = StoreError::new(Operation::Read, name, Fault::Missing);
+        Err(CompleteError::SpillLost(error))
     }
 
     fn spill_error(&self, piece: PieceIndex, error: StoreError) -> CompleteError {

@@ -219,6 +219,13 @@ fn spilled_blocks_are_lost_as_well() {
     store.storage().fail(Operation::Sync, Some(made.file("c")));
     assert_eq!(lost_by_sync(&store), [4]);
     assert!(store.spilled_blocks().is_empty());
+    // Whoever sent the others is not to be blamed for what the disk did.
+    let mut whole = made.whole(made.piece(4));
+    whole.parts[1] = Part::Spilled {
+        length: block.length(),
+    };
+    let completed = &store.complete(&[whole])[0];
+    assert!(matches!(completed, Err(CompleteError::SpillLost(_))));
 }
 
 #[test]
@@ -235,12 +242,9 @@ fn a_sync_that_did_not_begin_loses_nothing() {
 }
 
 /// A store whose storage can call it.
-fn shared(
-    made: &Made,
-) -> (
-    Arc<PieceStore<Arc<Volatile>>>,
-    Weak<PieceStore<Arc<Volatile>>>,
-) {
+type Shared = Arc<PieceStore<Arc<Volatile>>>;
+
+fn shared(made: &Made) -> (Shared, Weak<PieceStore<Arc<Volatile>>>) {
     let store = Arc::new(made.store(Arc::new(Volatile::default())));
     let weak = Arc::downgrade(&store);
     (store, weak)

@@ -6,9 +6,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use rarest_metainfo::Block;
 use rarest_peer_wire::connection::Connection;
-use rarest_piece_store::ReadError;
+use rarest_piece_store::{Operation, ReadError};
 use tokio::sync::oneshot;
 
+use crate::disk::caught;
 use crate::limiter::Pace;
 use crate::torrent_task::Store;
 use crate::uploads::{Share, Turn, Uploads};
@@ -99,8 +100,15 @@ impl Upload {
             if done.is_closed() {
                 return;
             }
-            let mut data = Vec::with_capacity(blocks.len());
-            let result = store.read(&blocks, &mut data).map(|()| data);
+            let read = || {
+                let mut data = Vec::with_capacity(blocks.len());
+                store.read(&blocks, &mut data).map(|()| data)
+            };
+            let result = caught(Operation::Read, store.metainfo().info().name(), read);
+            let result = result.unwrap_or_else(|error| {
+                let lost = Vec::new();
+                Err(ReadError::Store { error, lost })
+            });
             // A connection that is gone needs no data.
             let _ = done.send(Read {
                 blocks,

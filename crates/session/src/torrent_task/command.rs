@@ -53,26 +53,36 @@ impl Driver {
 
     fn pause(&mut self, done: oneshot::Sender<()>) {
         if self.wish == Wish::Run {
-            self.wish = Wish::Pause;
-            if let Stage::Active(torrent) = &mut self.stage {
-                torrent.pause(now());
-                self.shared.announcer.stop(self.entry.id);
-                // What was gathered goes to the disk before resume data says so.
-                self.carry_out_decisions();
-                self.start_writing();
-            }
-            self.observed.changed();
+            self.stop_running();
+            // What was gathered goes to the disk before resume data says so.
+            self.carry_out_decisions();
+            self.start_writing();
             self.tell(TorrentEvent::Paused);
         }
         self.save_then(done);
     }
 
+    /// Closes the connections, and moves no data until it is resumed.
+    pub(super) fn stop_running(&mut self) {
+        self.wish = Wish::Pause;
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.pause(now());
+            self.shared.announcer.stop(self.entry.id);
+        }
+        self.observed.changed();
+    }
+
     fn resume(&mut self) {
         if self.wish == Wish::Pause {
             self.wish = Wish::Run;
+            let was_given_up = self.disk.given_up().is_some();
+            self.rely_on_storage_again();
             self.tell(TorrentEvent::Resumed);
             self.observed.resumed(now());
-            self.run_if_wished();
+            match self.stage {
+                Stage::Unreadable if was_given_up => self.look_at_everything(),
+                _ => self.run_if_wished(),
+            }
         }
     }
 

@@ -3,36 +3,35 @@
 mod checking;
 mod saving;
 mod selection;
+mod trouble;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rarest_metainfo::{Block, PieceIndex};
 use rarest_piece_store::{
-    BlockDigests, CompleteError, Fault, Part, ReadError, StoreError, Totals, Verified, WholePiece,
+    BlockDigests, CompleteError, Fault, Operation, Part, ReadError, StoreError, SyncError, Totals,
+    Verified, WholePiece,
 };
 use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Command, Departure, Driver, Mail, Stage, Store};
 use crate::add::ExistingData;
-use crate::disk::Disk;
-use crate::registry::Phase;
+use crate::disk::{Disk, caught};
 use crate::session::now;
-use crate::{CommandError, FilePriority, Incomplete, TorrentEvent};
+use crate::{CommandError, FilePriority, TorrentEvent};
 use checking::{Found, Scope};
 use saving::Saving;
 use selection::Selecting;
+use trouble::{Retry, Trouble};
 
 /// Bytes of pieces that one job hashes and writes: enough to hash several side by side, little enough that the memory is soon
 /// free again and that every thread has work.
 const MAX_JOB_BYTES: usize = 4 * 1024 * 1024;
-
-/// Longest time between two attempts to use a storage that fails.
-const MAX_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// What the disk has done for a torrent.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub(crate) enum DiskMail {
         result: Result<(), StoreError>,
     },
     /// Resume data was saved, or not. With the pieces of files that somebody else changed.
-    Saved(Result<Vec<PieceIndex>, StoreError>),
+    Saved(Result<Vec<PieceIndex>, SyncError>),
     /// Files are wanted, or no longer, or the storage does not play along.
     Selected {
         priorities: Box<[FilePriority]>,
@@ -79,6 +78,8 @@ pub(super) struct DiskWork {
     jobs: usize,
     trouble: Option<Trouble>,
     saving: Saving,
+    /// Pieces that a failed sync took, until they are there again and another sync kept them.
+    lost_by_sync: Option<Vec<PieceIndex>>,
     selecting: Selecting,
     /// Set to end a check early.
     cancel_check: Arc<AtomicBool>,
@@ -90,15 +91,6 @@ pub(super) struct DiskWork {
     recheckers: Vec<oneshot::Sender<Result<u32, CommandError>>>,
     /// Of the runs before this one.
     pub(super) earlier: Totals,
-}
-
-/// The storage failed.
-#[derive(Debug)]
-struct Trouble {
-    error: StoreError,
-    retry_after: Duration,
-    /// When it is tried again; none while the attempt runs.
-    retry_at: Option<Instant>,
 }
 
 impl DiskWork {
@@ -122,6 +114,7 @@ impl DiskWork {
             jobs: 0,
             trouble: None,
             saving: Saving::default(),
+            lost_by_sync: None,
             selecting: Selecting::default(),
             cancel_check: Arc::default(),
             looking: None,
@@ -137,7 +130,10 @@ impl DiskWork {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let retry = self.trouble.as_ref().and_then(|trouble| trouble.retry_at);
+        let retry = match self.retry() {
+            Some(Retry::At(at)) => Some(at),
+            Some(Retry::UnderWay | Retry::Never) | None => None,
+        };
         [retry, self.saving.due()].into_iter().flatten().min()
     }
 
@@ -159,8 +155,18 @@ impl DiskWork {
 
     /// Whether it failed, and is not to be used for a while.
     fn awaits_retry(&self) -> bool {
-        let retry_at = self.trouble.as_ref().and_then(|trouble| trouble.retry_at);
-        retry_at.is_some()
+        matches!(self.retry(), Some(Retry::At(_) | Retry::Never))
+    }
+
+    fn retry(&self) -> Option<Retry> {
+        self.trouble.as_ref().map(|trouble| trouble.retry)
+    }
+
+    /// Why the storage is used no more, unless the caller wants it.
+    pub(super) fn given_up(&self) -> Option<&StoreError> {
+        let trouble = self.trouble.as_ref();
+        let given_up = trouble.filter(|trouble| trouble.retry == Retry::Never);
+        given_up.map(|trouble| &trouble.error)
     }
 
     pub(super) fn leaving_bytes(&self) -> usize {
@@ -174,6 +180,13 @@ impl DiskWork {
 
     pub(super) fn add_spill(&mut self, blocks: Vec<(Block, Bytes)>) {
         self.spilling.push_back(blocks);
+    }
+
+    /// Pieces that wait are forgotten.
+    fn forget_waiting(&mut self) {
+        let bytes: usize = self.waiting.drain(..).map(|piece| bytes_of(&piece)).sum();
+        self.leaving_bytes -= bytes;
+        self.spilling.clear();
     }
 
     fn next_batch(&mut self) -> Vec<CompletePiece> {
@@ -245,14 +258,21 @@ impl Driver {
     fn complete(&mut self, batch: Vec<CompletePiece>) {
         self.disk.writing += 1;
         let bytes = batch.iter().map(bytes_of).sum();
+        let pieces: Vec<PieceIndex> = batch.iter().map(|piece| piece.piece).collect();
         self.run_job(
             |shared| &shared.disk,
+            Operation::Write,
             move |store| {
                 let wholes: Vec<_> = batch.into_iter().map(whole_piece).collect();
-                let results = store.complete(&wholes);
-                let pieces = wholes.iter().map(|whole| whole.piece);
+                Ok(store.complete(&wholes))
+            },
+            move |results: Result<_, StoreError>| {
+                let results = results.unwrap_or_else(|error| {
+                    let failed = |_| Err(CompleteError::Store(error.clone()));
+                    pieces.iter().map(failed).collect()
+                });
                 DiskMail::Completed {
-                    results: pieces.zip(results).collect(),
+                    results: pieces.into_iter().zip(results).collect(),
                     bytes,
                 }
             },
@@ -261,30 +281,33 @@ impl Driver {
 
     fn spill(&mut self, blocks: Vec<(Block, Bytes)>) {
         self.disk.writing += 1;
+        let names = blocks.iter().map(|&(block, _)| block).collect();
         self.run_job(
             |shared| &shared.disk,
-            move |store| {
-                let result = store.spill(&blocks);
-                DiskMail::Spilled {
-                    blocks: blocks.into_iter().map(|(block, _)| block).collect(),
-                    result,
-                }
+            Operation::Write,
+            move |store| store.spill(&blocks),
+            move |result| DiskMail::Spilled {
+                blocks: names,
+                result,
             },
         );
     }
 
-    /// Has one of the threads do something whose result comes as mail. The torrent does not leave before.
-    fn run_job(
+    /// Has one of the threads do something whose result comes as mail, whatever happens. The torrent does not leave before.
+    fn run_job<T, E: From<StoreError>>(
         &mut self,
         threads: fn(&crate::session::Shared) -> &Disk,
-        job: impl FnOnce(&Store) -> DiskMail + Send + 'static,
+        operation: Operation,
+        work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
+        mail: impl FnOnce(Result<T, E>) -> DiskMail + Send + 'static,
     ) {
         self.disk.jobs += 1;
         let store = Arc::clone(&self.disk.store);
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         threads(&self.shared).run(move || {
-            let mail = job(&store);
+            let result = caught(operation, entry.metainfo.info().name(), || work(&store));
             drop(store);
+            let mail = mail(result.unwrap_or_else(|panicked| Err(panicked.into())));
             // The mailbox is open as long as jobs are counted.
             let _ = entry.send(&shared, Mail::Disk(mail));
         });
@@ -375,6 +398,7 @@ impl Driver {
         match error {
             ReadError::Store { error, lost } => {
                 tracing::warn!(%error, "verified data cannot be read");
+                self.give_up_after_panic(&error);
                 if let Some(file) = error.file {
                     self.tell(TorrentEvent::FileChanged(file));
                 }
@@ -391,66 +415,6 @@ impl Driver {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Nothing is downloaded until the storage works again; that is tried by itself.
-    fn storage_failed(&mut self, now: Instant, error: StoreError) {
-        let trouble = self.disk.trouble.take();
-        let is_retry = trouble
-            .as_ref()
-            .is_none_or(|trouble| trouble.retry_at.is_none());
-        if !is_retry {
-            // One of several jobs that ran when the storage failed.
-            self.disk.trouble = trouble;
-            return;
-        }
-        let retry_after = trouble.map_or(self.shared.config.storage_retry, |trouble| {
-            (trouble.retry_after * 2).min(MAX_RETRY)
-        });
-        tracing::warn!(%error, ?retry_after, "the storage failed");
-        if !matches!(error.fault, Fault::Full) {
-            self.entry
-                .set_phase(Phase::Failed(Incomplete::Storage(error.clone())));
-        }
-        self.disk.trouble = Some(Trouble {
-            error: error.clone(),
-            retry_after,
-            retry_at: Some(now + retry_after),
-        });
-        self.observed.changed();
-        self.tell(TorrentEvent::StorageFailed { error, retry_after });
-    }
-
-    /// After a write. On a disk that is almost full some find room and others do not.
-    fn notice_recovery(&mut self) {
-        if self.disk.writing == 0 && !self.disk.awaits_retry() {
-            self.storage_works();
-        }
-    }
-
-    fn storage_works(&mut self) {
-        if self.disk.trouble.take().is_some() {
-            self.entry.set_phase(self.phase());
-            self.observed.changed();
-            self.tell(TorrentEvent::StorageRecovered);
-        }
-    }
-
-    pub(super) fn handle_disk_timeout(&mut self, now: Instant) {
-        if self.disk.saving.due().is_some_and(|due| due <= now) {
-            self.save();
-        }
-        if let Some(trouble) = &mut self.disk.trouble
-            && trouble.retry_at.is_some_and(|at| at <= now)
-        {
-            trouble.retry_at = None;
-            match &mut self.stage {
-                // The pieces that could not be written are tried again; another failure starts a longer wait.
-                Stage::Active(torrent) => torrent.handle_store_recovered(now),
-                Stage::Unreadable => self.begin(),
-                Stage::New | Stage::Checking => {}
-            }
         }
     }
 
@@ -495,9 +459,11 @@ impl Driver {
                 let _ = done.send(());
             }
             Departure::DeleteFiles(done) => {
+                let name = self.entry.metainfo.info().name().to_owned();
                 let deleting = self.shared.disk.call(move || {
                     delete_resume();
-                    store.delete_files()
+                    caught(Operation::Delete, &name, || store.delete_files())
+                        .and_then(|deleted| deleted)
                 });
                 let result = deleting.await.unwrap_or(Ok(()));
                 let _ = done.send(result.map_err(CommandError::Storage));

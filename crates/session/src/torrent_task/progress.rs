@@ -81,6 +81,12 @@ impl Driver {
         self.observed.changed();
     }
 
+    /// Whether anything is missing is not known any more.
+    pub(super) fn doubt_finish(&mut self) {
+        self.observed.finish = Finish::Unknown;
+        self.entry.set_phase(self.phase());
+    }
+
     /// Compares what is wanted with what is there, and tells those who wait.
     pub(super) fn observe_finish(&mut self) {
         let Stage::Active(torrent) = &self.stage else {
@@ -107,7 +113,7 @@ impl Driver {
                     // Before anybody learns of it who may end the session then.
                     self.shared.announcer.completed(self.entry.id);
                 }
-                self.entry.set_phase(Phase::Complete);
+                self.entry.set_phase(self.phase());
                 self.shared.buffers.clear();
                 if was_missing {
                     self.tell(TorrentEvent::Completed);
@@ -207,6 +213,9 @@ impl Driver {
 
     /// How far the torrent is, for those who wait.
     pub(super) fn phase(&self) -> Phase {
+        if let Some(error) = self.disk.given_up() {
+            return Phase::Failed(Incomplete::Storage(error.clone()));
+        }
         match self.observed.finish {
             Finish::Finished => Phase::Complete,
             Finish::HashesMissing { pieces } => Phase::Failed(Incomplete::HashesMissing { pieces }),

@@ -1,7 +1,7 @@
 //! Disks that are full, broken, slow or changed by others.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -18,8 +18,13 @@ struct Faulty {
 }
 
 struct State {
+    first_file: FileIndex,
     memory: MemoryStorage,
     fails: AtomicBool,
+    /// How many of the next syncs fail, and take the first kilobyte of what was written.
+    failing_syncs: AtomicU32,
+    /// The next write panics.
+    panics: AtomicBool,
     gate: Mutex<Gate>,
     opened: Condvar,
 }
@@ -31,11 +36,15 @@ enum Gate {
 }
 
 impl Faulty {
-    fn new(memory: MemoryStorage) -> Self {
+    fn new(sample: &Sample, memory: MemoryStorage) -> Self {
+        let mut files = sample.metainfo.info().files();
         Self {
             shared: Arc::new(State {
+                first_file: files.next().unwrap().index(),
                 memory,
                 fails: AtomicBool::new(false),
+                failing_syncs: AtomicU32::new(0),
+                panics: AtomicBool::new(false),
                 gate: Mutex::new(Gate::Open),
                 opened: Condvar::new(),
             }),
@@ -79,7 +88,26 @@ impl Storage for Faulty {
         if self.shared.fails.load(Ordering::Relaxed) {
             return Err(StoreError::new(Operation::Write, "faulty", Fault::ReadOnly));
         }
+        if self.shared.panics.swap(false, Ordering::Relaxed) {
+            panic!("a storage with a mistake, as the test wants");
+        }
         self.shared.memory.write_at(file, offset, buffers)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let failing = &self.shared.failing_syncs;
+        let one_less = |syncs: u32| syncs.checked_sub(1);
+        if failing
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .is_err()
+        {
+            return Ok(());
+        }
+        let first = self.shared.first_file;
+        let mut taken = [IoSlice::new(&[0; 1024])];
+        self.shared.memory.write_at(first, 0, &mut taken)?;
+        let worn_out = std::io::Error::other("worn out");
+        Err(StoreError::new(Operation::Sync, "faulty", worn_out).in_file(first))
     }
 }
 
@@ -170,7 +198,7 @@ async fn a_storage_that_cannot_be_written_ends_the_wait_and_not_the_torrent() {
     let seed = Peer::seeding(&sample).await;
     let retry = Duration::from_millis(20);
     let leech = Peer::with(|builder| builder.storage_retry(retry)).await;
-    let storage = Faulty::new(MemoryStorage::new(1 << 20));
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
     storage.set_failing(true);
     let adding = leech.session.add(sample.metainfo.clone());
     let adding = adding.peers([seed.address()]).storage(storage.clone());
@@ -200,7 +228,7 @@ async fn a_disk_that_hangs_bounds_memory_and_stalls_nobody_else() {
     seed.seed(&quick).await;
     let budget = 2 * 1024 * 1024;
     let leech = Peer::with(|builder| builder.memory_budget(budget)).await;
-    let storage = Faulty::new(MemoryStorage::new(1 << 24));
+    let storage = Faulty::new(&slow, MemoryStorage::new(1 << 24));
     storage.set_gate(Gate::Shut);
     let adding = leech.session.add(slow.metainfo.clone());
     let adding = adding
@@ -231,7 +259,7 @@ async fn a_disk_that_hangs_bounds_memory_and_stalls_nobody_else() {
 async fn a_check_that_takes_long_wakes_its_torrent() {
     let sample = Sample::file("long", 100_000, 32 * 1024);
     let peer = Peer::start().await;
-    let storage = Faulty::new(MemoryStorage::new(1 << 20));
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
     storage.set_gate(Gate::Shut);
     let adding = peer.session.add(sample.metainfo.clone());
     let torrent = adding.storage(storage.clone()).start().await.unwrap();
@@ -328,5 +356,112 @@ async fn a_file_that_was_cut_while_it_is_served_is_checked_again() {
 
     sample.write_to(seed.folder.path());
     assert_eq!(within(seeding.recheck()).await.unwrap(), 62);
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_took_is_fetched_again() {
+    let sample = Sample::file("taken", 500_000, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let leech = Peer::start().await;
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
+    storage.shared.failing_syncs.store(1, Ordering::Relaxed);
+    let mut events = leech.session.events();
+    let adding = leech.session.add(sample.metainfo.clone());
+    let adding = adding
+        .existing_data(ExistingData::Ignore)
+        .peers([seed.address()])
+        .storage(storage.clone());
+    let torrent = adding.start().await.unwrap();
+    // The sync comes when all is there.
+    let lost = until(&mut events, |event| match event {
+        TorrentEvent::WritesLost { error, pieces } => {
+            assert_eq!(error.to_string(), "cannot sync faulty: worn out");
+            Some(pieces)
+        }
+        _ => None,
+    })
+    .await;
+    assert_eq!(lost, 16);
+    until(&mut events, |event| {
+        matches!(event, TorrentEvent::Completed).then_some(())
+    })
+    .await;
+    within(torrent.completed()).await.unwrap();
+    assert!(read_back(&storage, &sample).await == sample.bytes());
+    leech.shut_down().await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_keeps_nothing_is_given_up_rather_than_filled_for_ever() {
+    let sample = Sample::file("worn", 500_000, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let leech = Peer::start().await;
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
+    storage.shared.failing_syncs.store(2, Ordering::Relaxed);
+    let mut events = leech.session.events();
+    let adding = leech.session.add(sample.metainfo.clone());
+    let adding = adding
+        .existing_data(ExistingData::Ignore)
+        .peers([seed.address()])
+        .storage(storage.clone());
+    let torrent = adding.start().await.unwrap();
+    let mut losses = 0;
+    until(&mut events, |event| {
+        losses += u32::from(matches!(event, TorrentEvent::WritesLost { .. }));
+        matches!(event, TorrentEvent::StorageGivenUp(_)).then_some(())
+    })
+    .await;
+    assert_eq!(losses, 1);
+    match within(torrent.completed()).await {
+        Err(Incomplete::Storage(error)) => {
+            assert_eq!(error.to_string(), "cannot sync faulty: worn out");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut stats = torrent.stats();
+    let stopped =
+        |stats: &Stats| stats.state == TorrentState::StorageFailed && stats.connected_peers == 0;
+    within(stats.wait_for(stopped)).await.unwrap();
+
+    // Somebody has put in another disk, and says so.
+    within(torrent.resume()).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    assert!(read_back(&storage, &sample).await == sample.bytes());
+    leech.shut_down().await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_storage_that_panics_stops_its_torrent_and_no_other() {
+    let sample = Sample::file("mistaken", 500_000, 32 * 1024);
+    let sound = Sample::file("sound", 300_000, 32 * 1024);
+    let seed = Peer::start().await;
+    seed.seed(&sample).await;
+    seed.seed(&sound).await;
+    let leech = Peer::with(|builder| builder.disk_threads(1)).await;
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
+    storage.shared.panics.store(true, Ordering::Relaxed);
+    let adding = leech.session.add(sample.metainfo.clone());
+    let adding = adding.peers([seed.address()]).storage(storage.clone());
+    let torrent = adding.start().await.unwrap();
+    match within(torrent.completed()).await {
+        Err(Incomplete::Storage(error)) => assert_eq!(
+            error.to_string(),
+            "cannot write mistaken: the storage's code panicked, which is a mistake in it: \
+             a storage with a mistake, as the test wants"
+        ),
+        other => panic!("{other:?}"),
+    }
+    // On the thread that the panic came through.
+    let other = leech.download(&sound, &[&seed]).await;
+    within(other.completed()).await.unwrap();
+    sound.assert_in(leech.folder.path());
+
+    within(torrent.resume()).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    assert!(read_back(&storage, &sample).await == sample.bytes());
+    leech.shut_down().await;
     seed.shut_down().await;
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rarest_metainfo::{File, Metainfo, PieceIndex};
-use rarest_piece_store::{Check, CheckEnd, Checked, LoadError, Resume, StoreError, Totals};
+use rarest_piece_store::{
+    Check, CheckEnd, Checked, LoadError, Operation, Resume, StoreError, Totals,
+};
 use tokio::sync::oneshot;
 
 use super::{DiskMail, Driver, Stage};
@@ -68,6 +70,12 @@ impl Driver {
         done: oneshot::Sender<Result<u32, CommandError>>,
     ) {
         self.disk.recheckers.push(done);
+        self.rely_on_storage_again();
+        self.look_at_everything();
+    }
+
+    /// Looks at everything, after a look at some of it that runs.
+    pub(in crate::torrent_task) fn look_at_everything(&mut self) {
         match self.disk.looking {
             // The look that runs answers both; it began before, but reads what is there like a new one.
             Some(Scope::First | Scope::Again) => return,
@@ -84,7 +92,7 @@ impl Driver {
             self.outdate_resume_data(now());
             self.start_check(Scope::Again, move |store| look.again(store, &Check::all()));
         } else {
-            // The first look never came to its end.
+            // The first look never came to its end, or nothing is believed any more.
             self.start_check(Scope::First, move |store| {
                 look.first(store, ExistingData::Check)
             });
@@ -127,7 +135,9 @@ impl Driver {
         self.tell(TorrentEvent::Checking);
         self.run_job(
             |shared| &shared.checks,
-            move |store| DiskMail::Checked(job(store)),
+            Operation::Read,
+            job,
+            DiskMail::Checked,
         );
     }
 
@@ -155,7 +165,8 @@ impl Driver {
     }
 
     pub(super) fn handle_checked(&mut self, now: Instant, found: Result<Found, StoreError>) {
-        let found = match found {
+        let given_up = self.disk.given_up().cloned();
+        let found = match given_up.map_or(found, Err) {
             Ok(found) => found,
             Err(error) => {
                 self.disk.looking = None;

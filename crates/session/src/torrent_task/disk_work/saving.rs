@@ -7,11 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rarest_metainfo::PieceIndex;
-use rarest_piece_store::{StoreError, Totals};
+use rarest_piece_store::{Operation, StoreError, SyncError, Totals};
 use tokio::sync::oneshot;
 
 use super::checking::Scope;
 use super::{DiskMail, Driver};
+use crate::TorrentEvent;
+use crate::disk::caught;
 use crate::registry::Entry;
 use crate::torrent_task::{Stage, Store};
 
@@ -29,6 +31,11 @@ pub(super) struct Saving {
 impl Saving {
     pub(super) fn due(&self) -> Option<Instant> {
         self.due.filter(|_| !self.under_way)
+    }
+
+    /// Nothing is to be saved by itself.
+    pub(super) fn forget(&mut self) {
+        self.due = None;
     }
 }
 
@@ -70,6 +77,9 @@ impl Driver {
 
     /// Something changed that is to be saved in due time.
     pub(in crate::torrent_task) fn outdate_resume_data(&mut self, now: Instant) {
+        if self.disk.given_up().is_some() {
+            return;
+        }
         let interval = self.shared.config.resume_interval;
         self.disk.saving.due.get_or_insert(now + interval);
     }
@@ -94,10 +104,12 @@ impl Driver {
         let totals = self.totals();
         self.run_job(
             |shared| &shared.disk,
+            Operation::Sync,
             move |store| {
-                let saved = save(store, totals, path.as_deref());
-                DiskMail::Saved(saved.and_then(|()| store.find_changed()))
+                save(store, totals, path.as_deref())?;
+                Ok(store.find_changed()?)
             },
+            DiskMail::Saved,
         );
     }
 
@@ -105,7 +117,7 @@ impl Driver {
     pub(super) fn handle_saved(
         &mut self,
         now: Instant,
-        result: Result<Vec<PieceIndex>, StoreError>,
+        result: Result<Vec<PieceIndex>, SyncError>,
     ) {
         let saving = &mut self.disk.saving;
         saving.under_way = false;
@@ -115,17 +127,48 @@ impl Driver {
             self.outdate_resume_data(now);
         }
         match result {
-            Ok(lost) if lost.is_empty() => {}
-            Ok(lost) => {
-                tracing::warn!(pieces = lost.len(), "files were changed by somebody else");
-                self.check(lost);
+            Ok(changed) => {
+                self.notice_kept();
+                if !changed.is_empty() {
+                    tracing::warn!(
+                        pieces = changed.len(),
+                        "files were changed by somebody else"
+                    );
+                    self.check(changed);
+                }
             }
+            Err(SyncError::Lost { error, lost }) => self.handle_lost_by_sync(error, lost),
             Err(error) => {
+                if let SyncError::Store(error) = &error {
+                    self.give_up_after_panic(error);
+                }
                 // What was saved before is still there, and right about what it says.
                 tracing::warn!(%error, "resume data cannot be saved");
                 self.outdate_resume_data(now);
             }
         }
+    }
+
+    /// What was written since the sync before may be gone. Whether it is, a look at it will tell; what is gone is fetched again. A disk that
+    /// does it once more, before it has kept what it lost, would have us fetch the same for ever.
+    fn handle_lost_by_sync(&mut self, error: StoreError, lost: Vec<PieceIndex>) {
+        tracing::warn!(%error, pieces = lost.len(), "what was written may be lost");
+        if self.disk.lost_by_sync.is_some() {
+            return self.give_up(error);
+        }
+        self.disk.lost_by_sync = Some(lost.clone());
+        let pieces = lost.len();
+        self.tell(TorrentEvent::WritesLost { error, pieces });
+        self.doubt_finish();
+        self.check(lost);
+    }
+
+    /// After a sync that succeeded: whether what an earlier one took is there, and kept.
+    fn notice_kept(&mut self) {
+        let store = &self.disk.store;
+        let lost = self.disk.lost_by_sync.take();
+        self.disk.lost_by_sync =
+            lost.filter(|lost| !lost.iter().all(|&piece| store.is_verified(piece)));
     }
 
     /// The last save, when the session ends.
@@ -135,10 +178,11 @@ impl Driver {
         };
         let store = Arc::clone(&self.disk.store);
         let totals = self.totals();
-        let saving = self
-            .shared
-            .disk
-            .call(move || save(&store, totals, Some(&path)));
+        let name = self.entry.metainfo.info().name().to_owned();
+        let saving = self.shared.disk.call(move || {
+            let saved = caught(Operation::Sync, &name, || save(&store, totals, Some(&path)));
+            saved.unwrap_or_else(|panicked| Err(panicked.into()))
+        });
         if let Some(Err(error)) = saving.await {
             tracing::warn!(%error, "resume data cannot be saved");
         }
@@ -162,7 +206,10 @@ fn tell(waiters: Vec<oneshot::Sender<()>>) {
 }
 
 /// Notes how the files are now, and what is verified in them; in `path`, if there is one.
-fn save(store: &Store, totals: Totals, path: Option<&Path>) -> Result<(), StoreError> {
+fn save(store: &Store, totals: Totals, path: Option<&Path>) -> Result<(), SyncError> {
     let resume = store.resume(totals)?;
-    path.map_or(Ok(()), |path| resume.save(path, &store.metainfo()))
+    if let Some(path) = path {
+        resume.save(path, &store.metainfo())?;
+    }
+    Ok(())
 }

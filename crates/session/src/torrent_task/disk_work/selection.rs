@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use rarest_metainfo::{File, FileIndex, PieceIndex};
-use rarest_piece_store::StoreError;
+use rarest_piece_store::{Operation, StoreError};
 use rarest_swarm::Priority;
 use tokio::sync::oneshot;
 
@@ -84,18 +84,16 @@ impl Driver {
         let skipped: Vec<_> = skipped.into_iter().map(index).collect();
         self.run_job(
             |shared| &shared.disk,
+            Operation::Move,
             move |store| {
-                let result = store
-                    .want(wanted.into_iter().filter(|&file| !store.is_wanted(file)))
-                    .and_then(|()| {
-                        store.skip(skipped.into_iter().filter(|&file| store.is_wanted(file)))
-                    })
-                    .and_then(|()| store.create_empty_files());
-                DiskMail::Selected {
-                    priorities,
-                    result,
-                    done,
-                }
+                store.want(wanted.into_iter().filter(|&file| !store.is_wanted(file)))?;
+                store.skip(skipped.into_iter().filter(|&file| store.is_wanted(file)))?;
+                store.create_empty_files()
+            },
+            move |result| DiskMail::Selected {
+                priorities,
+                result,
+                done,
             },
         );
     }
@@ -109,6 +107,7 @@ impl Driver {
     ) {
         self.disk.selecting.under_way = Change::None;
         if let Err(error) = result {
+            self.give_up_after_panic(&error);
             let _ = done.send(Err(CommandError::Storage(error)));
             return;
         }
