@@ -37,11 +37,12 @@ def create(options):
 
 
 def trade(options):
+    # It never chokes: rTorrent asks a peer that choked it within 10 s again only at its next round, which comes every 30 s.
     session = lt.session({
         "listen_interfaces": f"127.0.0.1:{options.port}",
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
         "enable_incoming_utp": False, "enable_outgoing_utp": False, "out_enc_policy": 2, "in_enc_policy": 2,
-        "allow_multiple_connections_per_ip": True, "upload_rate_limit": options.upload_limit,
+        "allow_multiple_connections_per_ip": True, "unchoke_slots_limit": -1, "upload_rate_limit": options.upload_limit,
         "min_reconnect_time": 1, "connection_speed": 50, "max_queued_disk_bytes": 1 << 20,
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
         | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,

@@ -143,17 +143,45 @@ pub(crate) fn array<'a>(value: &'a Value, field: &str) -> Result<&'a [Value]> {
         .with_context(|| format!("cargo's JSON has no list `{field}`"))?)
 }
 
-/// Builds the client with a profile (`dev`, `release`) and says where it stands.
-pub(crate) fn client(profile: &str) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--package", "rarest", "--profile", profile]);
+/// A program that cargo built.
+#[derive(Debug)]
+pub(crate) struct Artifact {
+    /// Name of its target.
+    pub(crate) name: String,
+    /// The manifest of its crate.
+    pub(crate) manifest: PathBuf,
+    pub(crate) program: PathBuf,
+    /// Whether it runs tests.
+    pub(crate) is_test: bool,
+}
+
+/// Runs a build, whose errors and progress people see, for the programs it makes.
+pub(crate) fn build(command: &mut Command) -> Result<Vec<Artifact>> {
     command
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
-    let messages = output(&mut command)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "rarest")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo built no binary `rarest`")
+    println!("$ {}", shown(command));
+    let mut artifacts = Vec::new();
+    for line in output(command)?.lines() {
+        let message: Value = serde_json::from_str(line).context("cargo's answer is no JSON")?;
+        let Some(program) = message["executable"].as_str() else {
+            continue;
+        };
+        artifacts.push(Artifact {
+            name: string(&message["target"], "name")?.to_owned(),
+            manifest: string(&message, "manifest_path")?.into(),
+            program: program.into(),
+            is_test: message["profile"]["test"] == true,
+        });
+    }
+    Ok(artifacts)
+}
+
+/// Builds the client with a profile (`dev`, `release`) and says where it stands.
+pub(crate) fn client(profile: &str) -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--package", "rarest", "--profile", profile]);
+    let client = build(&mut command)?
+        .into_iter()
+        .find(|artifact| artifact.name == "rarest");
+    Ok(client.context("cargo built no binary `rarest`")?.program)
 }

@@ -5,7 +5,6 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use serde_json::Value;
 
 use crate::{Task, cargo, interop, table};
 
@@ -17,18 +16,26 @@ pub(crate) const TASK: Task = Task {
     run,
 };
 
+/// The tables of the document. Each is there, so that a heading that was renamed hides no row.
+const TABLES: &[&str] = &[
+    "Requirements",
+    "BEPs",
+    "Bad input",
+    "Defects of other decoders",
+];
+
 /// Folder of a crate -> paths of its tests.
 type Tests = BTreeMap<String, BTreeSet<String>>;
 
 fn run(parser: lexopt::Parser) -> Result<()> {
     crate::no_more_flags(parser)?;
     let document = fs::read_to_string(cargo::root().join("docs/conformance.md"))?;
-    let mut tests = tests()?;
+    let mut tests = existing_tests()?;
     tests.insert(
         "interop".to_owned(),
         interop::row_names().into_iter().collect(),
     );
-    let (rows, failures) = check(&document, &tests)?;
+    let (rows, failures) = check(&document, TABLES, &tests)?;
     crate::report(
         &crate::count(rows, "row"),
         &failures,
@@ -37,12 +44,16 @@ fn run(parser: lexopt::Parser) -> Result<()> {
 }
 
 /// The number of rows, and what is wrong with them.
-fn check(document: &str, tests: &Tests) -> Result<(usize, Vec<String>)> {
+fn check(document: &str, tables: &[&str], tests: &Tests) -> Result<(usize, Vec<String>)> {
     let mut rows = 0;
     let mut failures = Vec::new();
-    for title in ["Requirements", "BEPs", "Defects of other decoders"] {
+    for title in tables {
         let mut last = 0;
-        for row in table::rows_below(document, title) {
+        let table = table::rows_below(document, title);
+        if table.is_empty() {
+            failures.push(format!("there is no table below `## {title}`"));
+        }
+        for row in table {
             rows += 1;
             let [number, .., cell] = row[..] else {
                 bail!("a row of `{title}` has fewer than two cells");
@@ -79,33 +90,19 @@ fn check(document: &str, tests: &Tests) -> Result<(usize, Vec<String>)> {
 }
 
 /// All tests of the workspace, as each test binary lists them.
-fn tests() -> Result<Tests> {
+fn existing_tests() -> Result<Tests> {
     let members = cargo::members()?;
-    let messages = cargo::output(&mut cargo::cargo(&[
-        "test",
-        "--workspace",
-        "--no-run",
-        "--message-format=json",
-    ]))?;
     let mut tests = Tests::new();
-    for line in messages.lines() {
-        let message: Value = serde_json::from_str(line)?;
-        let (Some(executable), Some(manifest)) = (
-            message["executable"].as_str(),
-            message["manifest_path"].as_str(),
-        ) else {
-            continue;
-        };
+    let built = cargo::build(&mut cargo::cargo(&["test", "--workspace", "--no-run"]))?;
+    for artifact in built.into_iter().filter(|artifact| artifact.is_test) {
         let Some(member) = members
             .iter()
-            .find(|member| member.path.join("Cargo.toml").as_os_str() == manifest)
+            .find(|member| member.path.join("Cargo.toml") == artifact.manifest)
         else {
             continue;
         };
-        if message["profile"]["test"] != true {
-            continue;
-        }
-        let list = cargo::output(Command::new(executable).args(["--list", "--format=terse"]))?;
+        let mut list = Command::new(&artifact.program);
+        let list = cargo::output(list.args(["--list", "--format=terse"]))?;
         let paths = list.lines().filter_map(|line| line.strip_suffix(": test"));
         tests
             .entry(member.folder.clone())
@@ -116,7 +113,7 @@ fn tests() -> Result<Tests> {
 }
 
 #[cfg(test)]
-mod tests_of_rows {
+mod tests {
     use super::*;
 
     fn failures(rows: &str) -> Vec<String> {
@@ -124,7 +121,7 @@ mod tests_of_rows {
             "## Requirements\n\n| # | text | source | tests |\n|---|---|---|---|\n{rows}\n## BEPs\n"
         );
         let tests = Tests::from([("hash".to_owned(), BTreeSet::from(["sha1::abc".to_owned()]))]);
-        check(&document, &tests).unwrap().1
+        check(&document, &["Requirements"], &tests).unwrap().1
     }
 
     #[test]
@@ -133,6 +130,12 @@ mod tests_of_rows {
         assert_eq!(failures("| 1 | t | BEP 3 | `hash: sha1::abd` |\n").len(), 1);
         assert_eq!(failures("| 1 | t | BEP 3 | |\n").len(), 1);
         assert_eq!(failures("| 1 | t | BEP 3 | `sha1::abc` |\n").len(), 1);
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_a_failure() {
+        let (rows, failures) = check("## BEPs\n", &["Requirements"], &Tests::new()).unwrap();
+        assert_eq!((rows, failures.len()), (0, 1));
     }
 
     #[test]

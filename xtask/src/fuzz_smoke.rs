@@ -1,15 +1,17 @@
 //! `fuzz-smoke`: every fuzz target built and run for some seconds, on the stable toolchain.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use lexopt::ValueExt as _;
 use serde_json::Value;
 
-use crate::{Task, cargo, table};
+use crate::cargo::{self, Member};
+use crate::{Task, table};
 
 pub(crate) const TASK: Task = Task {
     name: "fuzz-smoke",
@@ -26,6 +28,12 @@ const COVERAGE_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-cove
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks --cfg=fuzzing";
 
+/// Seconds a target when nothing else is said: enough for what a change of some lines broke.
+const DEFAULT_SECONDS: u32 = 5;
+
+/// The end of libFuzzer's log, where it says what happened and where, is shown of a target that failed.
+const SHOWN_LINES: usize = 25;
+
 /// One input may take this long: what takes longer is quadratic somewhere.
 const INPUT_TIMEOUT_SECONDS: u32 = 5;
 
@@ -36,7 +44,7 @@ const MEMORY_LIMIT_MIB: u32 = 1024;
 const MAX_SEED_BYTES: usize = 64 * 1024;
 
 fn run(mut parser: lexopt::Parser) -> Result<()> {
-    let mut seconds = 5;
+    let mut seconds = DEFAULT_SECONDS;
     let mut only = Vec::new();
     while let Some(arg) = parser.next()? {
         match arg {
@@ -45,32 +53,36 @@ fn run(mut parser: lexopt::Parser) -> Result<()> {
             other => return Err(other.unexpected().into()),
         }
     }
+    // To libFuzzer 0 is without end.
+    ensure!(seconds > 0, "--seconds must be more than 0");
     let mut targets = build()?;
+    if let Some(unknown) = only.iter().find(|name| !targets.contains_key(*name)) {
+        bail!("there is no target `{unknown}` in fuzz/Cargo.toml");
+    }
     if !only.is_empty() {
-        targets.retain(|(name, _)| only.contains(name));
+        targets.retain(|name, _| only.contains(name));
     }
-    if targets.is_empty() {
-        bail!("there is no such target in fuzz/Cargo.toml");
-    }
+    let members = cargo::members()?;
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     for (name, program) in targets {
-        match smoke(&name, &program, seconds) {
+        let smoked =
+            owner(&name, &members).and_then(|owner| smoke(&name, &program, owner, seconds));
+        match smoked {
             Ok(row) => rows.push(row),
             Err(error) => failures.push(format!("{name}: {error:#}")),
         }
     }
     table::print(&["target", "seeds", "runs", "coverage", "seconds"], &rows);
     crate::report(
-        "fuzz targets",
+        &crate::count(rows.len() + failures.len(), "fuzz target"),
         &failures,
         "fix it and keep the input as a fixture of its crate",
     )
 }
 
-/// Builds all targets; their names and programs.
-fn build() -> Result<Vec<(String, PathBuf)>> {
-    let host = host()?;
+/// Builds all targets; their programs by their names.
+fn build() -> Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo::cargo(&[
         "build",
         "--release",
@@ -78,29 +90,13 @@ fn build() -> Result<Vec<(String, PathBuf)>> {
         "--manifest-path=fuzz/Cargo.toml",
     ]);
     // With `--target`, build scripts and macros are built without the flags, which they could not link with.
-    command.args([
-        "--target",
-        &host,
-        "--message-format=json-render-diagnostics",
-    ]);
-    command
-        .env("RUSTFLAGS", COVERAGE_FLAGS)
-        .stderr(Stdio::inherit());
-    println!("$ {}", cargo::shown(&command));
-    let messages = cargo::output(&mut command)?;
-    let mut targets: Vec<(String, PathBuf)> = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|message| {
-            let program = message["executable"].as_str()?;
-            Some((
-                message["target"]["name"].as_str()?.to_owned(),
-                program.into(),
-            ))
-        })
-        .collect();
-    targets.sort();
-    Ok(targets)
+    command.args(["--target", &host()?]);
+    command.env("RUSTFLAGS", COVERAGE_FLAGS);
+    let built = cargo::build(&mut command)?;
+    Ok(built
+        .into_iter()
+        .map(|target| (target.name, target.program))
+        .collect())
 }
 
 /// The triple of this machine.
@@ -110,7 +106,15 @@ fn host() -> Result<String> {
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-fn smoke(name: &str, program: &Path, seconds: u32) -> Result<Vec<String>> {
+/// The crate that a target is named after: `peer_wire_message` tries `crates/peer-wire`.
+fn owner<'a>(target: &str, members: &'a [Member]) -> Result<&'a Member> {
+    let dashed = target.replace('_', "-");
+    let is_owner = |member: &&Member| dashed.starts_with(&format!("{}-", member.folder));
+    let owner = members.iter().find(is_owner);
+    owner.context("the name of a target begins with the folder of its crate")
+}
+
+fn smoke(name: &str, program: &Path, owner: &Member, seconds: u32) -> Result<Vec<String>> {
     let work = cargo::root().join("target/fuzz-smoke").join(name);
     let (found, seeds, artifacts) = (
         work.join("found"),
@@ -124,7 +128,7 @@ fn smoke(name: &str, program: &Path, seconds: u32) -> Result<Vec<String>> {
     for folder in [&found, &seeds, &artifacts] {
         fs::create_dir_all(folder)?;
     }
-    let planted = plant_seeds(name, &seeds)?;
+    let planted = plant_seeds(&owner.path.join("tests/fixtures"), &seeds)?;
     let began = Instant::now();
     let output = Command::new(program)
         .arg(format!("-max_total_time={seconds}"))
@@ -136,7 +140,7 @@ fn smoke(name: &str, program: &Path, seconds: u32) -> Result<Vec<String>> {
         .output()?;
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let tail: Vec<&str> = log.lines().rev().take(25).collect();
+        let tail: Vec<&str> = log.lines().rev().take(SHOWN_LINES).collect();
         for line in tail.iter().rev() {
             println!("    {line}");
         }
@@ -166,18 +170,10 @@ fn smoke(name: &str, program: &Path, seconds: u32) -> Result<Vec<String>> {
     ])
 }
 
-/// Fills `folder` with seeds from the fixtures of the crate that `target` is named after: `peer_wire_message` takes those
-/// of `crates/peer-wire`. Each fixture is a seed, and so is each text of hex digits in a fixture that is JSON.
-fn plant_seeds(target: &str, folder: &Path) -> Result<usize> {
-    let dashed = target.replace('_', "-");
-    let members = cargo::members()?;
-    let Some(member) = members.iter().find(|member| {
-        dashed.starts_with(&format!("{}-", member.folder)) || dashed == member.folder
-    }) else {
-        bail!("the name of a target begins with the folder of its crate: {target}");
-    };
+/// Fills `folder` with seeds: each fixture is one, and so is each text of hex digits in a fixture that is JSON.
+fn plant_seeds(fixtures: &Path, folder: &Path) -> Result<usize> {
     let mut seeds = Vec::new();
-    collect_fixtures(&member.path.join("tests/fixtures"), &mut seeds)?;
+    collect_fixtures(fixtures, &mut seeds)?;
     for (number, seed) in seeds.iter().enumerate() {
         fs::write(folder.join(number.to_string()), seed)?;
     }
@@ -185,6 +181,7 @@ fn plant_seeds(target: &str, folder: &Path) -> Result<usize> {
 }
 
 fn collect_fixtures(folder: &Path, seeds: &mut Vec<Vec<u8>>) -> Result<()> {
+    // A crate whose inputs have no shape needs none.
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };

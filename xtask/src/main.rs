@@ -16,6 +16,7 @@ mod table;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use lexopt::ValueExt as _;
 
 /// One `cargo xtask NAME`.
 struct Task {
@@ -25,6 +26,21 @@ struct Task {
     /// What it checks, and how a failure is mended.
     about: &'static str,
     run: fn(lexopt::Parser) -> Result<()>,
+}
+
+impl Task {
+    fn help(&self) -> String {
+        let about = self
+            .about
+            .lines()
+            .map(|line| format!("      {}\n", line.trim()));
+        format!(
+            "  {} {}\n{}",
+            self.name,
+            self.flags,
+            about.collect::<String>()
+        )
+    }
 }
 
 const TASKS: &[Task] = &[
@@ -62,20 +78,19 @@ fn run() -> Result<()> {
     let Some(task) = TASKS.iter().find(|task| task.name == name) else {
         bail!("there is no task `{name}`; `cargo xtask --help` lists them");
     };
+    if std::env::args()
+        .skip(2)
+        .any(|flag| flag == "--help" || flag == "-h")
+    {
+        print!("cargo xtask\n{}", task.help());
+        return Ok(());
+    }
     (task.run)(parser).with_context(|| format!("{name} failed"))
 }
 
-use lexopt::ValueExt as _;
-
 fn help() -> String {
-    let mut text = String::from("cargo xtask NAME [FLAGS]\n\n");
-    for task in TASKS {
-        text.push_str(&format!("  {} {}\n", task.name, task.flags));
-        for line in task.about.lines() {
-            text.push_str(&format!("      {}\n", line.trim()));
-        }
-    }
-    text
+    let tasks: String = TASKS.iter().map(Task::help).collect();
+    format!("cargo xtask NAME [FLAGS]\n\n{tasks}")
 }
 
 /// Refuses whatever is left on the command line of a task that takes no (more) flags.

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::payload::{Payload, Torrent};
+use super::tracker::Scheme;
 
 /// What a client is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,14 @@ pub(crate) trait Client: Sync {
     /// Whether it has trackers over UDP without a DHT.
     fn announces_over_udp(&self) -> bool {
         true
+    }
+
+    /// The protocol to announce over, where `wanted` is what the row is about.
+    fn scheme(&self, wanted: Scheme) -> Scheme {
+        match wanted {
+            Scheme::Udp if !self.announces_over_udp() => Scheme::Http,
+            wanted => wanted,
+        }
     }
 
     /// Whether it dials 127.0.0.1. One that does not must be dialled.

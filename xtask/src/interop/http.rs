@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, bail};
 /// A remote control that does not answer for this long hangs.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// No remote control has this much to say about one torrent. What does is out of order, and must not take the machine down with it.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -37,6 +40,7 @@ pub(crate) fn request(
 ) -> Result<Answer> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     // HTTP/1.0: the answer is never chunked and ends with the connection.
     let mut head = format!(
         "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n",
@@ -50,7 +54,7 @@ pub(crate) fn request(
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     // Some keep the connection open whatever is asked for: the length says where the answer ends.
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufReader::new(stream.take(MAX_ANSWER_BYTES));
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head)? == 0 {
@@ -66,18 +70,15 @@ pub(crate) fn request(
         head,
         body: Vec::new(),
     };
-    match answer
+    let length: Option<u64> = answer
         .header("Content-Length")
         .map(str::parse)
-        .transpose()?
-    {
-        Some(length) => {
-            answer.body.resize(length, 0);
-            stream.read_exact(&mut answer.body)?;
-        }
-        None => {
-            stream.read_to_end(&mut answer.body)?;
-        }
+        .transpose()?;
+    stream
+        .take(length.unwrap_or(MAX_ANSWER_BYTES))
+        .read_to_end(&mut answer.body)?;
+    if length.is_some_and(|length| length != answer.body.len() as u64) {
+        bail!("the answer ends within its body");
     }
     Ok(answer)
 }

@@ -49,7 +49,9 @@ impl Client for Rtorrent {
         fs::write(
             &rc,
             format!(
-                "directory.default.set = \"{}\"\nsession.path.set = {}\n\
+                "log.open_file = events, {log}\nlog.add_output = debug, events\nlog.add_output = torrent_debug, events\n\
+                 log.add_output = peer_debug, events\n\
+                 directory.default.set = \"{}\"\nsession.path.set = {}\n\
                  network.port_range.set = {port}-{port}\nnetwork.port_random.set = no\n\
                  network.bind_address.set = 127.0.0.1\ndht.mode.set = disable\nprotocol.pex.set = no\n\
                  trackers.use_udp.set = yes\nthrottle.global_up.max_rate.set_kb = {}\n{ca_file}\
@@ -62,6 +64,8 @@ impl Client for Rtorrent {
                 text(&mark),
                 text(&job.torrent.path),
                 port = job.port,
+                // What it prints says nothing.
+                log = text(&job.scratch.join("events.log")),
             ),
         )?;
         let mut command = Command::new("rtorrent");
