@@ -9,17 +9,8 @@ use clap_complete::Shell;
 use crate::quantity::{ByteCount, ByteRate};
 use crate::selection::Selection;
 
-/// What stands below the help of every command.
+/// What stands below the help.
 const AFTER_HELP: &str = "\
-Exit status:
-    0  done
-    1  failed; the line on standard error says what to do
-    2  the command line cannot be understood
-    3  verify: pieces are missing or damaged
-  130  stopped by Ctrl-C, with everything saved";
-
-/// What stands below the long help.
-const AFTER_LONG_HELP: &str = "\
 Exit status:
     0  done
     1  failed; the line on standard error says what to do
@@ -33,7 +24,7 @@ Sizes and rates:
 
 /// Downloads, seeds, verifies, creates, inspects and scrapes torrents.
 #[derive(Debug, Parser)]
-#[command(name = "rarest", version, about, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(name = "rarest", version, about, after_help = AFTER_HELP)]
 #[command(propagate_version = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -155,7 +146,7 @@ pub(crate) struct Create {
     /// The file or folder to share
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) path: PathBuf,
-    /// Where to write the torrent; NAME.torrent in the current folder by default
+    /// Where to write the torrent; NAME.torrent in the current folder by default. A torrent that is there is replaced
     #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// A tracker; each further one is a tier behind the ones before

@@ -4,32 +4,47 @@ use std::ffi::OsString;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::process;
 
-use anyhow::{Context as _, Result, ensure};
-use rarest_metainfo::{Builder, Version};
+use anyhow::{Context as _, Result, bail, ensure};
+use rarest_metainfo::{BuildError, Builder, MAX_BUILD_PIECE_LENGTH, Version};
+use rarest_tracker::TrackerUrl;
 
 use crate::args::{Create, Format};
 use crate::byte_bar::ByteBar;
-use crate::quantity::ByteCount;
+use crate::quantity::{ByteCount, counted};
+use crate::source::{self, WEB, has_scheme};
 use crate::{Outcome, say};
 
 /// Makes the torrent and writes it.
 pub(crate) fn run(arguments: &Create) -> Result<Outcome> {
     let out = out_path(arguments)?;
+    let before = what_is_replaced(&out)?;
     let bar = ByteBar::new("hashing");
-    let torrent = builder(arguments)?.build(&arguments.path, |progress| {
+    let built = builder(arguments)?.build(&arguments.path, |progress| {
         bar.set(progress.hashed_bytes, progress.total_bytes);
         ControlFlow::Continue(())
-    })?;
+    });
     bar.finish();
+    let torrent = match built {
+        Err(BuildError::Empty) => bail!(
+            "there are no bytes to share in {}",
+            arguments.path.display()
+        ),
+        built => built?,
+    };
     write_whole(&out, &torrent.to_bytes())?;
     let info = torrent.info();
     say(format_args!(
-        "{}: {}, {} pieces of {}",
+        "{}: {}, {} of {}{}",
         out.display(),
         ByteCount(info.total_length()),
-        info.geometry().piece_count(),
+        counted(u64::from(info.geometry().piece_count()), "piece"),
         ByteCount(info.geometry().nominal_piece_length().into()),
+        match before {
+            Before::Nothing => "",
+            Before::Torrent => ", in the place of the torrent that was there",
+        },
     ))?;
     say(torrent.magnet())?;
     Ok(Outcome::Done)
@@ -45,25 +60,21 @@ fn builder(arguments: &Create) -> Result<Builder> {
     if let Some(length) = arguments.piece_length {
         let length = u32::try_from(length.0)
             .ok()
-            .context("a piece must be shorter than 4 GiB")?;
+            .filter(|length| *length <= MAX_BUILD_PIECE_LENGTH)
+            .with_context(|| {
+                let most = ByteCount(MAX_BUILD_PIECE_LENGTH.into());
+                format!("a piece of {length} is too long; --piece-length is at most {most}")
+            })?;
         builder = builder.piece_length(length);
     }
     for url in &arguments.trackers {
-        let is_tracker = ["http://", "https://", "udp://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
-        ensure!(
-            is_tracker,
-            "`{url}` is no tracker; its URL begins with http://, https:// or udp://"
-        );
+        let parsed: Result<TrackerUrl, _> = url.parse();
+        parsed.with_context(|| format!("`{url}` is no tracker"))?;
         builder = builder.tracker(url);
     }
     for url in &arguments.web_seeds {
-        let is_web = ["http://", "https://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
         ensure!(
-            is_web,
+            has_scheme(url, WEB),
             "`{url}` is no web seed; its URL begins with http:// or https://"
         );
         builder = builder.web_seed(url);
@@ -92,11 +103,39 @@ fn out_path(arguments: &Create) -> Result<PathBuf> {
     Ok(name.into())
 }
 
+/// What lies where the torrent is to go.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    Torrent,
+}
+
+/// Looks where the torrent is to go, before hours are spent on hashing. One torrent replaces another; nothing else is overwritten, as
+/// a slip of `-o` could cost somebody their files.
+fn what_is_replaced(out: &Path) -> Result<Before> {
+    let folder = out.parent().filter(|folder| *folder != Path::new(""));
+    if let Some(folder) = folder {
+        ensure!(folder.is_dir(), "there is no folder {}", folder.display());
+    }
+    if !out.exists() {
+        return Ok(Before::Nothing);
+    }
+    ensure!(
+        source::read_torrent(out).is_ok(),
+        "{} is there already and is no torrent; name another file with -o",
+        out.display()
+    );
+    Ok(Before::Torrent)
+}
+
 /// Writes the file under another name first, so that a torrent that is there is replaced whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut partial = OsString::from(path);
-    partial.push(".part");
-    fs::write(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    partial.push(format!(".{}.part", process::id()));
+    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        // Half a torrent is of use to nobody; what matters is why.
+        let _ = fs::remove_file(&partial);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,7 +1,6 @@
 //! `rarest demo`: a tracker, a seed and a download on this machine, with real sockets and real files.
 
 mod content;
-mod scratch;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
@@ -16,11 +15,10 @@ use rarest_tracker::server::{Server, ServerConfig};
 use crate::args::{Demo, Report as ReportFlags};
 use crate::byte_bar::ByteBar;
 use crate::interrupt::Interrupt;
-use crate::quantity::ByteCount;
-use crate::report::Reporter;
+use crate::quantity::{ByteCount, counted};
+use crate::reporter::Reporter;
 use crate::{Outcome, network};
 use content::Content;
-use scratch::Scratch;
 
 /// How long a torrent may take: far more than any machine needs, so that trouble is told and not waited for.
 const TRADE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -36,12 +34,13 @@ struct Figures {
 /// Trades a single file and a folder of files, compares every byte and removes everything.
 pub(crate) fn run(arguments: &Demo) -> Result<Outcome> {
     let began = Instant::now();
-    let scratch = Scratch::new()?;
+    let scratch = tempfile::Builder::new().prefix("rarest-demo-").tempdir();
+    let scratch = scratch.context("cannot make a folder for the files")?;
     let runtime = network::runtime()?;
     let traded = runtime.block_on(async {
         let mut interrupt = Interrupt::listen()?;
         tokio::select! {
-            figures = trade_both(arguments.size.0, scratch.folder()) => figures.map(Some),
+            figures = trade_both(arguments.size.0, scratch.path()) => figures.map(Some),
             () = interrupt.asked() => Ok(None),
         }
     });
@@ -49,11 +48,11 @@ pub(crate) fn run(arguments: &Demo) -> Result<Outcome> {
     let Some(figures) = traded? else {
         return Ok(Outcome::Interrupted);
     };
-    scratch.remove()?;
+    scratch.close().context("cannot remove the files again")?;
     crate::say(format_args!(
-        "demo: 2 torrents, {}, {} pieces, every byte compared, {}/s between real sockets, {:.1} s in all",
+        "demo: 2 torrents, {}, {}, every byte compared, {}/s between real sockets, {:.1} s in all",
         ByteCount(figures.bytes),
-        figures.pieces,
+        counted(u64::from(figures.pieces), "piece"),
         ByteCount(rate(figures)),
         began.elapsed().as_secs_f64(),
     ))?;
@@ -129,12 +128,14 @@ fn create(path: &Path, content: Content, tracker: &str) -> Result<Metainfo> {
 async fn trade(seed: &Session, download: &Session, torrent: Metainfo) -> Result<Figures> {
     let info = torrent.info();
     let (bytes, pieces) = (info.total_length(), info.geometry().piece_count());
+    let files = info.files().filter(|file| !file.is_padding()).count();
     crate::say(format_args!(
-        "{}: {}, {pieces} pieces of {}, {} files, {}",
+        "{}: {}, {} of {}, {}, {}",
         info.name(),
         ByteCount(bytes),
+        counted(u64::from(pieces), "piece"),
         ByteCount(info.geometry().nominal_piece_length().into()),
-        info.files().filter(|file| !file.is_padding()).count(),
+        counted(files as u64, "file"),
         match info.version() {
             Version::V1 => "v1",
             Version::V2 => "v2",

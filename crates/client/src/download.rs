@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use rarest_metainfo::Metainfo;
-use rarest_session::{Event, Incomplete, Session, TorrentHandle};
+use rarest_session::{Incomplete, Session};
 
 use crate::args::Download;
 use crate::interrupt::Interrupt;
-use crate::report::{PieceCount, Report, Reporter};
+use crate::report::{PieceCount, Report};
+use crate::reporter::Reporter;
 use crate::source::{self, Authorities};
+use crate::watch::Watch;
 use crate::{Outcome, network};
 
 /// Downloads, and serves on if asked to.
@@ -53,86 +55,61 @@ async fn download(
 ) -> Result<Outcome> {
     let began = Instant::now();
     reporter.tell(&Report::loaded(&torrent));
-    let mut pieces = PieceCount::of(&torrent);
+    let pieces = PieceCount::of(&torrent);
     let wanted = wanted_bytes(&torrent, files.as_deref());
+    let has_nobody_to_ask = torrent.trackers().is_empty() && arguments.peers.is_empty();
     let mut add = session.add(torrent).peers(arguments.peers.iter().copied());
     if let Some(files) = files {
         add = add.files(files);
     }
     let handle = add.start().await?;
-    reporter.tell(&Report::Listening {
-        port: session.port(),
-    });
-    let mut events = handle.events();
-    let mut stats = handle.stats();
-    let mut end = Box::pin(complete(&handle));
+    let port = session.port();
+    reporter.tell(&Report::Listening { port });
+    if has_nobody_to_ask {
+        reporter.tell(&Report::NobodyToAsk { port });
+    }
+    let mut watch = Watch::new(reporter, handle.events());
+    watch.pieces = Some(pieces);
+    watch.stats = Some(handle.stats());
     loop {
         tokio::select! {
-            // Events first, so that the last piece is told before the end.
+            // First, so that the last piece is told before the end.
             biased;
-            Some(event) = events.next() => match event {
-                Event::Torrent(_, event) => {
-                    if let Some(report) = pieces.report(event) {
-                        reporter.tell(&report);
-                    }
-                }
-                Event::Missed(events) => reporter.tell(&Report::Missed { events }),
-                _ => {}
-            },
-            () = interrupt.asked() => {
-                reporter.tell(&Report::Stopping);
-                return Ok(Outcome::Interrupted);
-            }
-            ended = &mut end => match ended {
+            () = watch.tell() => return Err(Incomplete::ShutDown.into()),
+            () = interrupt.asked() => return Ok(stop(&mut watch)),
+            ended = handle.completed() => match ended {
                 Ok(()) => break,
                 Err(reason @ Incomplete::Stalled { .. }) => {
-                    reporter.tell(&Report::Stalled { reason: reason.to_string() });
-                    end = Box::pin(complete(&handle));
+                    watch.reporter.tell(&Report::Stalled { reason: reason.to_string() });
                 }
                 Err(reason) => return Err(reason.into()),
             },
-            Ok(()) = stats.changed() => {
-                let now = *stats.borrow_and_update();
-                reporter.tell_progress(&now);
-            }
         }
     }
-    drop(end);
-    reporter.tell(&Report::Completed {
+    watch.reporter.tell(&Report::Completed {
         bytes: wanted,
         seconds: began.elapsed().as_secs_f64(),
     });
-    if arguments.seed {
-        serve(&handle, &mut reporter, interrupt).await;
-        return Ok(Outcome::Interrupted);
+    if !arguments.seed {
+        return Ok(Outcome::Done);
     }
-    Ok(Outcome::Done)
+    tokio::select! {
+        () = watch.tell() => Err(Incomplete::ShutDown.into()),
+        () = interrupt.asked() => Ok(stop(&mut watch)),
+    }
 }
 
-async fn complete(handle: &TorrentHandle) -> Result<(), Incomplete> {
-    handle.completed().await
+fn stop(watch: &mut Watch) -> Outcome {
+    watch.reporter.tell(&Report::Stopping);
+    Outcome::Interrupted
 }
 
-/// Bytes of the files that are to be there in the end.
+/// Bytes of the files that are to be there in the end; `files` are numbers in order.
 fn wanted_bytes(torrent: &Metainfo, files: Option<&[usize]>) -> u64 {
-    let is_wanted = |index: &usize| files.is_none_or(|files| files.contains(index));
+    let is_wanted = |index: &usize| files.is_none_or(|files| files.binary_search(index).is_ok());
     let files = torrent.info().files().enumerate();
     files
         .filter(|(index, file)| is_wanted(index) && !file.is_padding())
         .map(|(_, file)| file.length())
         .sum()
-}
-
-/// Serves until the user asks to stop.
-async fn serve(handle: &TorrentHandle, reporter: &mut Reporter, interrupt: &mut Interrupt) {
-    let mut stats = handle.stats();
-    loop {
-        tokio::select! {
-            () = interrupt.asked() => return reporter.tell(&Report::Stopping),
-            Ok(()) = stats.changed() => {
-                let now = *stats.borrow_and_update();
-                reporter.tell_progress(&now);
-            }
-        }
-    }
 }

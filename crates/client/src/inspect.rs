@@ -2,62 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::Result;
-use rarest_metainfo::{
-    DEFAULT_MAX_TORRENT_LENGTH, FileKind, Magnet, MagnetError, Metainfo, MetainfoError, Version,
-};
+use rarest_metainfo::{FileKind, Magnet, Metainfo, Version};
 use serde::Serialize;
 
 use crate::args::Inspect;
+use crate::source::{self, SourceError};
 use crate::{Outcome, printable};
-
-/// Why there is nothing to show.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum InspectError {
-    /// The file cannot be read.
-    #[error("cannot read {}", shown(path))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file is longer than any torrent that is read.
-    #[error(
-        "{} is no torrent: it has more than {DEFAULT_MAX_TORRENT_LENGTH} bytes",
-        shown(path)
-    )]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is no torrent.
-    #[error("{}", shown(path))]
-    Torrent {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: MetainfoError,
-    },
-    /// The link is none.
-    #[error(transparent)]
-    Magnet(#[from] MagnetError),
-}
-
-/// Most characters of a path in a message; a whole link that was mistaken for one is no help.
-const MAX_SHOWN_PATH: usize = 300;
-
-fn shown(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    match text.char_indices().nth(MAX_SHOWN_PATH) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.into_owned(),
-    }
-}
 
 /// What was inspected.
 #[derive(Debug, Serialize)]
@@ -134,37 +88,10 @@ pub(crate) fn run(arguments: &Inspect) -> Result<Outcome> {
 }
 
 /// Reads a magnet link or the `.torrent` file at that path.
-fn inspect(what: &Path) -> Result<Report, InspectError> {
-    match what.to_str() {
-        Some(text) if is_magnet(text) => Ok(Report::Magnet(MagnetReport::new(&text.parse()?))),
-        _ => Ok(Report::Torrent(TorrentReport::new(&read_torrent(what)?))),
-    }
-}
-
-pub(crate) fn is_magnet(text: &str) -> bool {
-    let scheme = text.trim_start().get(.."magnet:".len());
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
-}
-
-/// Reads a `.torrent` file; never more of it than a torrent may have.
-pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, InspectError> {
-    let unreadable = |source| InspectError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let limit = DEFAULT_MAX_TORRENT_LENGTH as u64;
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > limit {
-        return Err(InspectError::TooLong {
-            path: path.to_owned(),
-        });
-    }
-    Metainfo::parse(bytes).map_err(|source| InspectError::Torrent {
-        path: path.to_owned(),
-        source,
+fn inspect(what: &Path) -> Result<Report, SourceError> {
+    Ok(match source::magnet(what)? {
+        Some(magnet) => Report::Magnet(MagnetReport::new(&magnet)),
+        None => Report::Torrent(TorrentReport::new(&source::read_torrent(what)?)),
     })
 }
 

@@ -12,11 +12,13 @@ mod manual;
 mod network;
 mod quantity;
 mod report;
+mod reporter;
 mod scrape;
 mod seed;
 mod selection;
 mod source;
 mod verify;
+mod watch;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -30,6 +32,9 @@ use args::{Cli, Command};
 
 /// Exit status of a command line that cannot be understood.
 const USAGE: u8 = 2;
+
+/// Exit status of a check that found pieces missing or damaged.
+const INCOMPLETE: u8 = 3;
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +51,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
-            Outcome::Incomplete => Self::from(3),
+            Outcome::Incomplete => Self::from(INCOMPLETE),
             Outcome::Interrupted => Self::from(interrupt::EXIT_STATUS),
         }
     }
@@ -123,8 +128,27 @@ fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "rarest: {}", printable(&format!("{error:#}")));
 }
 
-/// The text as one line in which a name of a torrent can do nothing to the terminal.
+/// The text as one line in which a name of a torrent can do nothing to the terminal, nor to the order in which it is read.
 fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let shown = |c: char| match c {
+        // Marks, embeddings, overrides and isolates of bidirectional text, and what ends a line or a paragraph.
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
     text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_is_printed_neither_moves_the_cursor_nor_turns_around() {
+        assert_eq!(
+            printable("a\u{1b}[2J\n\u{202e}gpj.exe"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}gpj.exe"
+        );
+        assert_eq!(printable("größe/日本"), "größe/日本");
+    }
 }

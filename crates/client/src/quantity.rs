@@ -102,6 +102,14 @@ impl fmt::Display for ByteCount {
     }
 }
 
+/// A number of things, for people: `1 piece`, `2 pieces`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 /// A time to wait, for people: `42s`, `3m05s`, `2h07m`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();

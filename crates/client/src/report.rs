@@ -1,22 +1,15 @@
-//! What a command tells while it works: a bar on a terminal, lines elsewhere, or JSON.
+//! What a command tells while it works: the events of `--json`, and the same as lines.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use rarest_metainfo::Metainfo;
 use rarest_session::swarm::BanReason;
-use rarest_session::{Stats, TorrentEvent, TorrentState};
+use rarest_session::{Event, Stats, TorrentEvent};
 use serde::Serialize;
 
-use crate::byte_bar::bar_style;
-use crate::printable;
-use crate::quantity::{ByteCount, duration};
-
-/// How often lines of progress are printed where there is no terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(1);
+use crate::quantity::{ByteCount, counted, duration};
 
 /// One line of `--json`: an object whose `event` says which of these it is. Sizes are bytes, rates bytes a second.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +28,8 @@ pub(crate) enum Report {
     },
     /// Peers can connect.
     Listening { port: u16 },
+    /// There is neither a tracker nor a peer to ask.
+    NobodyToAsk { port: u16 },
     /// What is on disk is known.
     Checked { verified_pieces: u32, pieces: u32 },
     /// A torrent is served, with as much as there is of it.
@@ -85,6 +80,10 @@ pub(crate) enum Report {
     WritesLost { reason: String, pieces: usize },
     /// The storage is not tried again.
     StorageGivenUp { reason: String },
+    /// The storage works again.
+    StorageRecovered,
+    /// Somebody else changed a file; what it holds is checked again. By the number that `inspect` shows.
+    FileChanged { file: u32 },
     /// Nothing came for a long time; it goes on trying.
     Stalled { reason: String },
     /// All that was wanted is there.
@@ -109,9 +108,55 @@ impl Report {
         }
     }
 
+    /// What an event tells the user by itself, if anything: those that count pieces need a [`PieceCount`].
+    pub(crate) fn of(event: Event) -> Option<Self> {
+        let event = match event {
+            Event::Torrent(_, event) => event,
+            Event::Missed(events) => return Some(Self::Missed { events }),
+            _ => return None,
+        };
+        Some(match event {
+            TorrentEvent::PieceCorrupt(piece) => Self::PieceCorrupt { piece: piece.get() },
+            TorrentEvent::PeerConnected(peer) => Self::PeerConnected { peer },
+            TorrentEvent::PeerDisconnected { peer, reason } => {
+                Self::PeerDisconnected { peer, reason }
+            }
+            TorrentEvent::PeerBanned { address, reason } => Self::PeerBanned {
+                address,
+                reason: ban_reason(reason),
+            },
+            TorrentEvent::Announced {
+                tracker,
+                peers,
+                warning,
+            } => Self::Announced {
+                tracker,
+                peers,
+                warning,
+            },
+            TorrentEvent::AnnounceFailed { tracker, reason } => {
+                Self::AnnounceFailed { tracker, reason }
+            }
+            TorrentEvent::StorageFailed { error, retry_after } => Self::StorageFailed {
+                reason: error.to_string(),
+                retry_seconds: retry_after.as_secs(),
+            },
+            TorrentEvent::WritesLost { error, pieces } => Self::WritesLost {
+                reason: error.to_string(),
+                pieces,
+            },
+            TorrentEvent::StorageGivenUp(error) => Self::StorageGivenUp {
+                reason: error.to_string(),
+            },
+            TorrentEvent::StorageRecovered => Self::StorageRecovered,
+            TorrentEvent::FileChanged(file) => Self::FileChanged { file: file.get() },
+            _ => return None,
+        })
+    }
+
     pub(crate) fn progress(stats: &Stats) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-        let percent = match goal(stats) {
+        let percent = match stats.verified_bytes + stats.missing_bytes {
             0 => 100.0,
             goal => stats.verified_bytes as f64 / goal as f64 * 100.0,
         };
@@ -127,11 +172,6 @@ impl Report {
             seconds_left: stats.time_left.map(|time| time.as_secs()),
         }
     }
-}
-
-/// Bytes that there will be when all that is wanted is there.
-fn goal(stats: &Stats) -> u64 {
-    stats.verified_bytes + stats.missing_bytes
 }
 
 /// Counts pieces while their events come, as the snapshots of statistics come later.
@@ -150,16 +190,16 @@ impl PieceCount {
     }
 
     /// What an event tells the user, if anything.
-    pub(crate) fn report(&mut self, event: TorrentEvent) -> Option<Report> {
+    pub(crate) fn report(&mut self, event: Event) -> Option<Report> {
         Some(match event {
-            TorrentEvent::Checked { verified_pieces } => {
+            Event::Torrent(_, TorrentEvent::Checked { verified_pieces }) => {
                 self.completed = verified_pieces;
                 Report::Checked {
                     verified_pieces,
                     pieces: self.pieces,
                 }
             }
-            TorrentEvent::PieceVerified(piece) => {
+            Event::Torrent(_, TorrentEvent::PieceVerified(piece)) => {
                 self.completed += 1;
                 Report::PieceCompleted {
                     piece: piece.get(),
@@ -167,39 +207,7 @@ impl PieceCount {
                     pieces: self.pieces,
                 }
             }
-            TorrentEvent::PieceCorrupt(piece) => Report::PieceCorrupt { piece: piece.get() },
-            TorrentEvent::PeerConnected(peer) => Report::PeerConnected { peer },
-            TorrentEvent::PeerDisconnected { peer, reason } => {
-                Report::PeerDisconnected { peer, reason }
-            }
-            TorrentEvent::PeerBanned { address, reason } => Report::PeerBanned {
-                address,
-                reason: ban_reason(reason),
-            },
-            TorrentEvent::Announced {
-                tracker,
-                peers,
-                warning,
-            } => Report::Announced {
-                tracker,
-                peers,
-                warning,
-            },
-            TorrentEvent::AnnounceFailed { tracker, reason } => {
-                Report::AnnounceFailed { tracker, reason }
-            }
-            TorrentEvent::StorageFailed { error, retry_after } => Report::StorageFailed {
-                reason: error.to_string(),
-                retry_seconds: retry_after.as_secs(),
-            },
-            TorrentEvent::WritesLost { error, pieces } => Report::WritesLost {
-                reason: error.to_string(),
-                pieces,
-            },
-            TorrentEvent::StorageGivenUp(error) => Report::StorageGivenUp {
-                reason: error.to_string(),
-            },
-            _ => return None,
+            event => return Report::of(event),
         })
     }
 }
@@ -228,12 +236,17 @@ impl fmt::Display for Report {
                 ..
             } => write!(
                 f,
-                "{name}: {}, {pieces} pieces of {}, {files} {}",
+                "{name}: {}, {} of {}, {}",
                 ByteCount(*size),
+                counted(u64::from(*pieces), "piece"),
                 ByteCount((*piece_length).into()),
-                if *files == 1 { "file" } else { "files" }
+                counted(*files as u64, "file"),
             ),
             Self::Listening { port } => write!(f, "listening on port {port}"),
+            Self::NobodyToAsk { port } => write!(
+                f,
+                "the torrent names no tracker and no --peer was given: only peers that dial port {port} can be found"
+            ),
             Self::Checked {
                 verified_pieces,
                 pieces,
@@ -246,7 +259,9 @@ impl fmt::Display for Report {
                 f,
                 "serving {name}: {verified_pieces} of {pieces} pieces are there"
             ),
-            Self::Ready { torrents } => write!(f, "READY: {torrents} torrents"),
+            Self::Ready { torrents } => {
+                write!(f, "READY: {}", counted(*torrents as u64, "torrent"))
+            }
             Self::PeerConnected { peer } => write!(f, "peer {peer} connected"),
             Self::PeerDisconnected { peer, reason } => write!(f, "peer {peer} gone: {reason}"),
             Self::PeerBanned { address, reason } => write!(f, "peer {address} banned: {reason}"),
@@ -288,13 +303,17 @@ impl fmt::Display for Report {
                 tracker,
                 peers,
                 warning: None,
-            } => write!(f, "{tracker} names {peers} peers"),
+            } => write!(f, "{tracker} names {}", counted(*peers as u64, "peer")),
             Self::Announced {
                 tracker,
                 peers,
                 warning: Some(warning),
             } => {
-                write!(f, "{tracker} names {peers} peers and warns: {warning}")
+                write!(
+                    f,
+                    "{tracker} names {} and warns: {warning}",
+                    counted(*peers as u64, "peer")
+                )
             }
             Self::AnnounceFailed { tracker, reason } => write!(f, "{tracker} failed: {reason}"),
             Self::StorageFailed {
@@ -308,108 +327,28 @@ impl fmt::Display for Report {
             }
             Self::WritesLost { reason, pieces } => write!(
                 f,
-                "{pieces} pieces may not have been kept, and are checked again: {reason}"
+                "{} may not have been kept, to be checked again: {reason}",
+                counted(*pieces as u64, "piece")
             ),
             Self::StorageGivenUp { reason } => write!(f, "the storage is given up: {reason}"),
+            Self::StorageRecovered => f.write_str("the storage works again"),
+            Self::FileChanged { file } => write!(
+                f,
+                "file {file} was changed by somebody else; it is checked again"
+            ),
             Self::Stalled { reason } => f.write_str(reason),
             Self::Completed { bytes, seconds } => {
                 write!(f, "complete: {} after {seconds:.1} s", ByteCount(*bytes))
             }
             Self::Stopping => f.write_str("stopping; Ctrl-C once more ends at once"),
-            Self::Missed { events } => write!(f, "{events} events left out"),
-        }
-    }
-}
-
-/// Where reports go.
-#[derive(Debug)]
-enum Style {
-    Bar(ProgressBar),
-    Lines,
-    Json,
-}
-
-/// Tells reports to the user.
-#[derive(Debug)]
-pub(crate) struct Reporter {
-    style: Style,
-    last_progress: Option<Instant>,
-}
-
-impl Reporter {
-    /// JSON if asked for, else a bar of `total` bytes on a terminal, else lines.
-    pub(crate) fn new(report: crate::args::Report, total: u64) -> Self {
-        let style = match report.json {
-            true => Style::Json,
-            false if io::stdout().is_terminal() => Style::Bar(transfer_bar(total)),
-            false => Style::Lines,
-        };
-        Self {
-            style,
-            last_progress: None,
-        }
-    }
-
-    /// Tells one thing. Errors of standard output are those of a reader who left, who misses nothing.
-    pub(crate) fn tell(&self, report: &Report) {
-        let mut out = io::stdout();
-        let _ = match &self.style {
-            Style::Bar(bar) => {
-                if report.is_for_terminals() {
-                    bar.println(printable(&report.to_string()));
-                }
-                Ok(())
-            }
-            Style::Lines => writeln!(out, "{}", printable(&report.to_string())),
-            Style::Json => match serde_json::to_string(report) {
-                Ok(line) => writeln!(out, "{line}"),
-                Err(error) => Err(error.into()),
-            },
-        };
-    }
-
-    /// Tells how far a torrent is: each time on a bar, now and then in lines.
-    pub(crate) fn tell_progress(&mut self, stats: &Stats) {
-        if stats.state == TorrentState::Checking {
-            // What is there is not known yet.
-            return;
-        }
-        if let Style::Bar(bar) = &self.style {
-            bar.set_length(goal(stats));
-            bar.set_position(stats.verified_bytes);
-            let left = stats
-                .time_left
-                .map_or_else(String::new, |time| format!(", {} to go", duration(time)));
-            bar.set_message(format!(
-                "{}/s down, {}/s up, {} of {} peers{left}",
-                ByteCount(stats.download_rate),
-                ByteCount(stats.upload_rate),
-                stats.connected_peers,
-                stats.known_peers,
-            ));
-            return;
-        }
-        if self
-            .last_progress
-            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
-        {
-            self.last_progress = Some(Instant::now());
-            self.tell(&Report::progress(stats));
-        }
-    }
-}
-
-impl Drop for Reporter {
-    fn drop(&mut self) {
-        if let Style::Bar(bar) = &self.style {
-            bar.finish_and_clear();
+            Self::Missed { events } => write!(f, "{} left out", counted(*events, "event")),
         }
     }
 }
 
 impl Report {
     /// Whether it is worth a line above the bar, which shows the rest.
-    fn is_for_terminals(&self) -> bool {
+    pub(crate) fn is_for_terminals(&self) -> bool {
         !matches!(
             self,
             Self::PeerConnected { .. }
@@ -422,22 +361,11 @@ impl Report {
     }
 }
 
-fn transfer_bar(total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stdout());
-    bar.set_style(bar_style(
-        "{wide_bar} {percent:>3} % of {binary_total_bytes}, {msg}",
-    ));
-    bar
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rarest_metainfo::{Builder, Version};
 
-    #[test]
-    fn the_bar_can_be_drawn() {
-        transfer_bar(1).set_position(1);
-    }
+    use super::*;
 
     #[test]
     fn an_event_is_one_object_with_its_name() {
@@ -451,5 +379,26 @@ mod tests {
             r#"{"event":"piece_completed","piece":7,"completed":2,"pieces":9}"#
         );
         assert_eq!(report.to_string(), "piece 7 completed, 2 of 9");
+    }
+
+    #[test]
+    fn a_gap_in_the_events_is_told() {
+        let torrent = Builder::new(Version::V1).build_from_bytes("name", b"bytes");
+        let mut pieces = PieceCount::of(&torrent.unwrap());
+        let gap = Some(Report::Missed { events: 7 });
+        assert_eq!(Report::of(Event::Missed(7)), gap);
+        assert_eq!(pieces.report(Event::Missed(7)), gap);
+    }
+
+    #[test]
+    fn one_torrent_is_no_torrents() {
+        assert_eq!(
+            Report::Ready { torrents: 1 }.to_string(),
+            "READY: 1 torrent"
+        );
+        assert_eq!(
+            Report::Ready { torrents: 2 }.to_string(),
+            "READY: 2 torrents"
+        );
     }
 }

@@ -1,21 +1,25 @@
 //! `rarest scrape`: how many peers the trackers of a torrent know.
 
-use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use rarest_metainfo::{InfoHash, Magnet};
+use anyhow::{Result, ensure};
+use rarest_metainfo::InfoHash;
 use rarest_tracker::client::{Client, HttpClient, HttpConfig, UdpClient, UdpConfig};
 use rarest_tracker::{Error, Family, SwarmCounts, TrackerUrl};
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::args::Scrape;
-use crate::{Outcome, inspect, network, printable, say};
+use crate::source::{self, Authorities};
+use crate::{Outcome, network, printable, say};
 
 /// Somebody waits: shorter than the patience of announces, long enough for one lost datagram.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Trackers that are asked side by side. Torrents with a hundred dead ones are common, and each costs the whole time-out.
+const ASKED_AT_ONCE: usize = 32;
 
 /// What one tracker said.
 #[derive(Debug, Serialize)]
@@ -31,49 +35,58 @@ struct Answer {
     error: Option<String>,
 }
 
-/// Asks each tracker, one after the other.
+/// Asks all trackers, and prints their answers in the order of the torrent.
 pub(crate) fn run(arguments: &Scrape) -> Result<Outcome> {
-    let (info_hashes, trackers) = what_to_ask(arguments)?;
-    let mut config = HttpConfig::default();
-    if let Some(file) = &arguments.ca_file {
-        config.extra_roots_pem =
-            fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    }
-    let answered = network::runtime()?.block_on(async {
+    let authorities = Authorities::read(arguments.ca_file.as_deref())?;
+    let (info_hashes, trackers) = what_to_ask(&arguments.torrent)?;
+    let runtime = network::runtime()?;
+    let answered = runtime.block_on(async {
+        let config = HttpConfig {
+            extra_roots_pem: authorities.map_or_else(Vec::new, |authorities| authorities.pem),
+            ..HttpConfig::default()
+        };
         let client = Client::new(
             HttpClient::new(config)?,
             UdpClient::new(UdpConfig::default())?,
         );
         let mut answered = 0;
-        for tracker in trackers {
-            let answer = ask(&client, &tracker, &info_hashes).await;
-            answered += usize::from(answer.error.is_none());
-            if arguments.json {
-                say(serde_json::to_string(&answer)?)?;
-            } else {
-                answer.print()?;
+        for trackers in trackers.chunks(ASKED_AT_ONCE) {
+            let asked: Vec<_> = trackers
+                .iter()
+                .map(|tracker| {
+                    let (client, tracker) = (client.clone(), tracker.clone());
+                    let info_hashes = info_hashes.clone();
+                    tokio::spawn(async move { ask(&client, &tracker, &info_hashes).await })
+                })
+                .collect();
+            for answer in asked {
+                let answer = answer.await?;
+                answered += usize::from(answer.error.is_none());
+                if arguments.json {
+                    say(serde_json::to_string(&answer)?)?;
+                } else {
+                    answer.print()?;
+                }
             }
         }
         anyhow::Ok(answered)
-    })?;
-    if answered == 0 {
-        bail!("no tracker answered");
-    }
+    });
+    // A look-up of a name may hang on longer than anybody waits.
+    runtime.shutdown_background();
+    ensure!(answered? > 0, "no tracker answered");
     Ok(Outcome::Done)
 }
 
-fn what_to_ask(arguments: &Scrape) -> Result<(Vec<InfoHash>, Vec<String>)> {
-    let magnet = match arguments
-        .torrent
-        .to_str()
-        .filter(|text| inspect::is_magnet(text))
-    {
-        Some(text) => text.parse::<Magnet>()?,
-        None => inspect::read_torrent(&arguments.torrent)?.magnet(),
+/// Under which hashes the torrent is known, and to whom.
+fn what_to_ask(torrent: &Path) -> Result<(Vec<InfoHash>, Vec<String>)> {
+    let magnet = match source::magnet(torrent)? {
+        Some(magnet) => magnet,
+        None => source::read_torrent(torrent)?.magnet(),
     };
-    if magnet.trackers.is_empty() {
-        bail!("the torrent names no tracker, so there is nobody to ask");
-    }
+    ensure!(
+        !magnet.trackers.is_empty(),
+        "the torrent names no tracker, so there is nobody to ask"
+    );
     Ok((magnet.info_hashes().swarms().collect(), magnet.trackers))
 }
 

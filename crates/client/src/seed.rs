@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rarest_session::{Event, Incomplete, Session, TorrentEvent, TorrentHandle, TorrentState};
+use rarest_session::{Incomplete, Session, TorrentHandle, TorrentState};
 
 use crate::args::Seed;
 use crate::interrupt::Interrupt;
-use crate::report::{Report, Reporter};
-use crate::source::Authorities;
-use crate::{Outcome, inspect, network};
+use crate::report::Report;
+use crate::reporter::Reporter;
+use crate::source::{self, Authorities};
+use crate::watch::Watch;
+use crate::{Outcome, network};
 
 /// Loads everything, says READY, and stays.
 pub(crate) fn run(arguments: &Seed) -> Result<Outcome> {
@@ -45,10 +47,9 @@ fn torrent_files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let before = torrents.len();
-        let entries =
-            fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-        for entry in entries {
-            let file = entry?.path();
+        let unreadable = || format!("cannot read {}", path.display());
+        for entry in fs::read_dir(path).with_context(unreadable)? {
+            let file = entry.with_context(unreadable)?.path();
             if file
                 .extension()
                 .is_some_and(|extension| extension == "torrent")
@@ -72,10 +73,13 @@ async fn serve(
     mut reporter: Reporter,
     interrupt: &mut Interrupt,
 ) -> Result<Outcome> {
-    let mut events = session.events();
+    let events = session.events();
     let handles = tokio::select! {
-        handles = load(session, torrents, &reporter) => handles?,
-        () = interrupt.asked() => return Ok(Outcome::Interrupted),
+        handles = load(session, torrents, &mut reporter) => handles?,
+        () = interrupt.asked() => {
+            reporter.tell(&Report::Stopping);
+            return Ok(Outcome::Interrupted);
+        }
     };
     reporter.tell(&Report::Listening {
         port: session.port(),
@@ -83,30 +87,16 @@ async fn serve(
     reporter.tell(&Report::Ready {
         torrents: handles.len(),
     });
-    // One torrent shows its progress; of many, their peers and faults are enough.
-    let mut stats = handles
-        .first()
-        .map(TorrentHandle::stats)
-        .filter(|_| handles.len() == 1);
+    let mut watch = Watch::new(reporter, events);
+    if let [handle] = &handles[..] {
+        watch.stats = Some(handle.stats());
+    }
     drop(handles);
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                Some(Event::Torrent(_, event)) => tell(&reporter, event),
-                Some(Event::Missed(events)) => reporter.tell(&Report::Missed { events }),
-                Some(_) => {}
-                None => return Ok(Outcome::Done),
-            },
-            Ok(now) = async {
-                match &mut stats {
-                    Some(stats) => stats.changed().await.map(|()| *stats.borrow_and_update()),
-                    None => std::future::pending().await,
-                }
-            } => reporter.tell_progress(&now),
-            () = interrupt.asked() => {
-                reporter.tell(&Report::Stopping);
-                return Ok(Outcome::Interrupted);
-            }
+    tokio::select! {
+        () = watch.tell() => Err(Incomplete::ShutDown.into()),
+        () = interrupt.asked() => {
+            watch.reporter.tell(&Report::Stopping);
+            Ok(Outcome::Interrupted)
         }
     }
 }
@@ -115,7 +105,7 @@ async fn serve(
 async fn load(
     session: &Session,
     torrents: &[PathBuf],
-    reporter: &Reporter,
+    reporter: &mut Reporter,
 ) -> Result<Vec<TorrentHandle>> {
     let is_alone = torrents.len() == 1;
     let left_out = |error| match is_alone {
@@ -147,41 +137,16 @@ async fn load(
     Ok(served)
 }
 
-fn tell(reporter: &Reporter, event: TorrentEvent) {
-    let report = match event {
-        TorrentEvent::PeerConnected(peer) => Report::PeerConnected { peer },
-        TorrentEvent::PeerDisconnected { peer, reason } => {
-            Report::PeerDisconnected { peer, reason }
-        }
-        TorrentEvent::AnnounceFailed { tracker, reason } => {
-            Report::AnnounceFailed { tracker, reason }
-        }
-        TorrentEvent::StorageFailed { error, retry_after } => Report::StorageFailed {
-            reason: error.to_string(),
-            retry_seconds: retry_after.as_secs(),
-        },
-        TorrentEvent::WritesLost { error, pieces } => Report::WritesLost {
-            reason: error.to_string(),
-            pieces,
-        },
-        TorrentEvent::StorageGivenUp(error) => Report::StorageGivenUp {
-            reason: error.to_string(),
-        },
-        _ => return,
-    };
-    reporter.tell(&report);
-}
-
 /// Adds a torrent that does not move data yet.
-async fn add(session: &Session, path: &Path, reporter: &Reporter) -> Result<TorrentHandle> {
-    let torrent = inspect::read_torrent(path)?;
+async fn add(session: &Session, path: &Path, reporter: &mut Reporter) -> Result<TorrentHandle> {
+    let torrent = source::read_torrent(path)?;
     reporter.tell(&Report::loaded(&torrent));
     let added = session.add(torrent).paused().start().await;
     added.with_context(|| path.display().to_string())
 }
 
 /// Waits until it is known what is there, and begins to serve it.
-async fn start(handle: &TorrentHandle, reporter: &Reporter) -> Result<()> {
+async fn start(handle: &TorrentHandle, reporter: &mut Reporter) -> Result<()> {
     let mut stats = handle.stats();
     let known = stats
         .wait_for(|now| now.state != TorrentState::Checking)

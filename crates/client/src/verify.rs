@@ -5,14 +5,14 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use rarest_metainfo::{Bitfield, Info};
 use rarest_piece_store::{Check, FileStorage, OpenFiles, PieceStore};
 use serde::Serialize;
 
 use crate::args::Verify;
 use crate::byte_bar::ByteBar;
-use crate::{Outcome, inspect, printable, say};
+use crate::{Outcome, printable, say, source};
 
 /// Files that are kept open while they are read.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -36,7 +36,7 @@ struct FileVerified<'a> {
 
 /// Reads and hashes everything.
 pub(crate) fn run(arguments: &Verify) -> Result<Outcome> {
-    let torrent = Arc::new(inspect::read_torrent(&arguments.torrent)?);
+    let torrent = Arc::new(source::read_torrent(&arguments.torrent)?);
     let folder = &arguments.output;
     ensure!(
         folder.is_dir(),
@@ -55,8 +55,8 @@ pub(crate) fn run(arguments: &Verify) -> Result<Outcome> {
         ControlFlow::Continue(())
     });
     bar.finish();
-    if let Some(error) = checked.errors.first() {
-        bail!("{error}");
+    if let Some(error) = checked.errors.into_iter().next() {
+        return Err(error.into());
     }
     let found = Verified::new(torrent.info(), &store.verified());
     if arguments.json {

@@ -1,11 +1,13 @@
 //! What goes wrong is one line that says what to do, and status 1.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::thread;
 
 use crate::payload::Folder;
-use crate::process::{Running, fails};
+use crate::process::{Running, fails, succeeds, words};
 
 /// The arguments of each command that reads a torrent.
 fn readers<'a>(torrent: &'a Path, output: &'a Path) -> [Vec<&'a str>; 5] {
@@ -224,4 +226,83 @@ fn a_tracker_that_is_none_is_refused_by_create() {
         ],
     );
     assert!(line.contains("ftp://tracker.example"), "{line}");
+}
+
+#[test]
+fn what_is_no_file_is_told_apart_from_a_missing_one() {
+    let folder = Folder::with_file(1);
+    let url = "http://127.0.0.1:9/x.torrent";
+    for command in ["seed", "verify"] {
+        let line = fails(1, words![command, url, "--output", folder.seed()]);
+        assert!(line.contains("only `rarest download` fetches"), "{line}");
+    }
+    for command in ["inspect", "scrape"] {
+        let line = fails(1, [command, url]);
+        assert!(line.contains("only `rarest download` fetches"), "{line}");
+    }
+    let magnet = format!("magnet:?xt=urn:btih:{}", "0".repeat(40));
+    for command in ["download", "seed", "verify"] {
+        let line = fails(1, words![command, &magnet, "--output", folder.seed()]);
+        assert!(line.contains("give the .torrent file"), "{line}");
+    }
+}
+
+#[test]
+fn what_a_web_server_does_not_hand_over_is_told_in_plain_words() {
+    let folder = Folder::with_file(1);
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = closed.local_addr().unwrap().port();
+    let answering = thread::spawn(move || {
+        let (mut stream, _) = closed.accept().unwrap();
+        let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
+        while request.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer).unwrap();
+    });
+    let url = format!("http://127.0.0.1:{port}/x.torrent");
+    let download = || fails(1, words!["download", &url, "--output", folder.copy()]);
+    let line = download();
+    assert!(
+        line.ends_with("the server answers with status 404\n"),
+        "{line}"
+    );
+    answering.join().unwrap();
+    let line = download();
+    assert!(
+        line.contains(&format!("cannot fetch {url}: Connection refused")),
+        "{line}"
+    );
+    assert!(!folder.copy().exists());
+}
+
+#[test]
+fn create_overwrites_a_torrent_and_nothing_else() {
+    let folder = Folder::with_file(1000);
+    let content = folder.seed().join("content");
+    let notes = folder.path("notes");
+    fs::write(&notes, "not to be lost").unwrap();
+    let line = fails(1, words!["create", &content, "-o", &notes]);
+    assert!(line.contains("notes is there already"), "{line}");
+    assert_eq!(fs::read(&notes).unwrap(), b"not to be lost");
+    let torrent = folder.torrent(&[]);
+    let said = succeeds(words!["create", &content, "-o", &torrent]);
+    assert!(
+        said.contains("in the place of the torrent that was there"),
+        "{said}"
+    );
+    let nowhere = folder.path("nowhere/content.torrent");
+    let line = fails(1, words!["create", &content, "-o", nowhere]);
+    assert!(line.contains("there is no folder"), "{line}");
+}
+
+#[test]
+fn what_cannot_be_shared_is_named() {
+    let folder = Folder::with_file(0);
+    let content = folder.seed().join("content");
+    let line = fails(1, words!["create", &content]);
+    assert!(line.contains("seed/content"), "{line}");
+    for length in ["257MiB", "5GiB"] {
+        let line = fails(1, words!["create", &content, "--piece-length", length]);
+        assert!(line.contains("at most 256 MiB"), "{line}");
+    }
 }

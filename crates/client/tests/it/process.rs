@@ -1,6 +1,6 @@
 //! Runs the client, and reads what it prints line by line.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -11,6 +11,12 @@ use serde_json::Value;
 
 /// Nothing that is tested takes this long; what does, hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Words of a command line: texts and paths.
+macro_rules! words {
+    ($($word:expr),* $(,)?) => { [$(std::ffi::OsString::from($word)),*] };
+}
+pub(crate) use words;
 
 fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rarest"));
@@ -61,7 +67,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
-        let mut command = command(arguments);
+        Self::start_command(command(arguments))
+    }
+
+    fn start_command(mut command: Command) -> Self {
         command
             .arg("--json")
             .stdout(Stdio::piped())
@@ -112,6 +121,16 @@ impl Running {
         format!("127.0.0.1:{}", self.wait_for("listening")["port"])
     }
 
+    /// Starts it where no file can grow beyond so many bytes, as if the disk were full.
+    pub(crate) fn start_on_full_disk(bytes: u64, arguments: &[OsString]) -> Self {
+        // Blocks of the shell have 512 bytes; the signal that would kill is ignored, as it is not sent for a real disk.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_rarest")]);
+        shell.args(arguments).stdin(Stdio::null());
+        Self::start_command(shell)
+    }
+
     /// Sends it a signal, by its name: `INT`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -129,7 +148,7 @@ impl Running {
     pub(crate) fn complaint(&mut self) -> String {
         let mut text = String::new();
         if let Some(mut stderr) = self.stderr.take() {
-            // Only for the message of a test that fails already.
+            // What could be read is shown.
             let _ = stderr.read_to_string(&mut text);
         }
         text

@@ -1,12 +1,23 @@
 //! Two clients trade; the user stops one.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rarest_tracker::server::{Server, ServerConfig};
 
 use crate::payload::{Folder, assert_same};
-use crate::process::{Running, succeeds};
+use crate::process::{Running, succeeds, words};
+
+/// A tracker of this machine.
+fn tracker() -> Server {
+    let config = ServerConfig {
+        http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        interval: Duration::from_secs(60),
+        ..ServerConfig::default()
+    };
+    Server::start(&config).unwrap()
+}
 
 #[test]
 fn a_download_is_complete_and_ends_with_0() {
@@ -83,19 +94,45 @@ fn without_a_terminal_progress_is_lines() {
     assert!(!printed.contains('\u{1b}'), "{printed:?}");
 }
 
+#[test]
+fn a_download_that_has_nobody_to_ask_says_so_at_once() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let mut download = Running::start(words!["download", torrent, "--output", folder.copy()]);
+    let port = download.wait_for("listening")["port"].clone();
+    assert_eq!(download.wait_for("nobody_to_ask")["port"], port);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_tells_that_its_disk_is_full() {
+    let tracker = tracker();
+    let url = tracker.announce_urls().next().unwrap().to_string();
+    let folder = Folder::with_file(100_000);
+    let torrent = folder.torrent(&["--tracker", &url]);
+    // The first piece alone is there, and no file may grow beyond it.
+    fs::create_dir(folder.copy()).unwrap();
+    let first = &fs::read(folder.seed().join("content")).unwrap()[..16 * 1024];
+    fs::write(folder.copy().join("content"), first).unwrap();
+    let mut complete = Running::start(words!["seed", &torrent, "--output", folder.seed()]);
+    complete.wait_for("ready");
+    let arguments = words!["seed", torrent, "--output", folder.copy()];
+    let mut partial = Running::start_on_full_disk(16 * 1024, &arguments);
+    assert_eq!(partial.wait_for("serving")["verified_pieces"], 1);
+    let failed = partial.wait_for("storage_failed");
+    assert!(failed["retry_seconds"].as_u64() > Some(0), "{failed}");
+    assert!(
+        failed["reason"].as_str().unwrap().contains("content"),
+        "{failed}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_takes_leave_of_the_tracker_and_ends_with_130() {
-    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = ServerConfig {
-        http: vec![here],
-        interval: Duration::from_secs(60),
-        ..ServerConfig::default()
-    };
-    let tracker = Server::start(&config).unwrap();
+    let tracker = tracker();
     let url = tracker.announce_urls().next().unwrap().to_string();
     let folder = Folder::with_file(1000);
     let torrent = folder.torrent(&["--tracker", &url]);
-    let metainfo = rarest_metainfo::Metainfo::parse(std::fs::read(&torrent).unwrap()).unwrap();
+    let metainfo = rarest_metainfo::Metainfo::parse(fs::read(&torrent).unwrap()).unwrap();
     let info_hash = metainfo.info_hashes().swarms().next().unwrap();
     let copy = folder.copy();
     let mut download = Running::start([

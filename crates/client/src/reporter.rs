@@ -1,0 +1,143 @@
+//! Where reports go: a bar on a terminal, lines elsewhere, or JSON.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use rarest_session::{Stats, TorrentState};
+
+use crate::byte_bar::bar_style;
+use crate::printable;
+use crate::report::Report;
+
+/// How often lines of progress are printed where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+enum Style {
+    Bar(ProgressBar),
+    Lines,
+    Json,
+}
+
+/// Tells reports to the user.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    style: Style,
+    last_progress: Option<Instant>,
+    /// What each tracker that fails was last told to have said.
+    failing: HashMap<String, String>,
+}
+
+impl Reporter {
+    /// JSON if asked for, else a bar of `total` bytes on a terminal, else lines.
+    pub(crate) fn new(report: crate::args::Report, total: u64) -> Self {
+        let style = match report.json {
+            true => Style::Json,
+            false if io::stdout().is_terminal() => Style::Bar(transfer_bar(total)),
+            false => Style::Lines,
+        };
+        Self {
+            style,
+            last_progress: None,
+            failing: HashMap::new(),
+        }
+    }
+
+    /// Tells one thing. Errors of standard output are those of a reader who left, who misses nothing.
+    pub(crate) fn tell(&mut self, report: &Report) {
+        if self.is_repeated(report) {
+            return;
+        }
+        let mut out = io::stdout();
+        let _ = match &self.style {
+            Style::Bar(bar) => {
+                if report.is_for_terminals() {
+                    bar.println(printable(&report.to_string()));
+                }
+                Ok(())
+            }
+            Style::Lines => writeln!(out, "{}", printable(&report.to_string())),
+            Style::Json => match serde_json::to_string(report) {
+                Ok(line) => writeln!(out, "{line}"),
+                Err(error) => Err(error.into()),
+            },
+        };
+    }
+
+    /// Whether a tracker fails as it did the last time. It is asked over IPv4 and IPv6, for each torrent, and again and again.
+    fn is_repeated(&mut self, report: &Report) -> bool {
+        match report {
+            Report::AnnounceFailed { tracker, reason } => {
+                let last = self.failing.insert(tracker.clone(), reason.clone());
+                last.as_ref() == Some(reason)
+            }
+            Report::Announced { tracker, .. } => {
+                self.failing.remove(tracker);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells how far a torrent is: each time on a bar, now and then in lines.
+    pub(crate) fn tell_progress(&mut self, stats: &Stats) {
+        if stats.state == TorrentState::Checking {
+            // What is there is not known yet.
+            return;
+        }
+        let report = Report::progress(stats);
+        if let Style::Bar(bar) = &self.style {
+            bar.set_length(stats.verified_bytes + stats.missing_bytes);
+            bar.set_position(stats.verified_bytes);
+            bar.set_message(report.to_string());
+            return;
+        }
+        if self
+            .last_progress
+            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
+        {
+            self.last_progress = Some(Instant::now());
+            self.tell(&report);
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if let Style::Bar(bar) = &self.style {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn transfer_bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stdout());
+    bar.set_style(bar_style());
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_that_goes_on_failing_is_told_once() {
+        let mut reporter = Reporter::new(crate::args::Report { json: false }, 0);
+        let failed = |reason: &str| Report::AnnounceFailed {
+            tracker: "http://tracker.example/announce".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let answered = Report::Announced {
+            tracker: "http://tracker.example/announce".to_owned(),
+            peers: 0,
+            warning: None,
+        };
+        assert!(!reporter.is_repeated(&failed("refused")));
+        assert!(reporter.is_repeated(&failed("refused")));
+        assert!(!reporter.is_repeated(&failed("timed out")));
+        assert!(!reporter.is_repeated(&answered));
+        assert!(!reporter.is_repeated(&failed("timed out")));
+    }
+}
