@@ -6,7 +6,7 @@ use std::{
     num::NonZeroUsize,
     ops::{ControlFlow, Range},
     sync::{
-        Condvar, Mutex, PoisonError,
+        Condvar, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -28,6 +28,10 @@ const MAX_BATCH_LENGTH: usize = 16 * 1024 * 1024;
 /// Pieces that are hashed side by side at full speed.
 const LANES: usize = 4;
 
+/// Number of cores. To find it out takes a dozen system calls, too many for each of thousands of small torrents.
+static CORES: LazyLock<NonZeroUsize> =
+    LazyLock::new(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+
 /// Errors that a [`Checked`] holds at most. A disk that fails says the same about every piece.
 const MAX_ERRORS: usize = 16;
 
@@ -45,7 +49,7 @@ impl Check {
     pub fn all() -> Self {
         Self {
             pieces: None,
-            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            threads: *CORES,
             readers: NonZeroUsize::MIN,
         }
     }
@@ -180,23 +184,38 @@ impl<S: Storage> PieceStore<S> {
         self.storage.close();
         checked.errors.extend(self.want_wanted_files().err());
         checked.lost = self.note_stamps(pieces);
-        // One more thread than hash, if only one may read: it reads while all cores hash.
-        let threads = check.threads.get() + usize::from(check.readers.get() < check.threads.get());
-        thread::scope(|scope| {
-            // Without room: the check stops soon after it is told to.
-            let (results, batches) = mpsc::sync_channel(0);
-            for _ in 0..threads {
-                let (results, work, zeros) = (results.clone(), &work, &zeros);
-                scope.spawn(move || self.check_batches(work, zeros, &results));
+        let mut add = |batch| {
+            checked.add(batch);
+            if progress(checked.progress).is_break() {
+                work.is_cancelled.store(true, Ordering::Relaxed);
             }
-            drop(results);
-            for batch in batches {
-                checked.add(batch);
-                if progress(checked.progress).is_break() {
-                    work.is_cancelled.store(true, Ordering::Relaxed);
+        };
+        if pieces.len() <= batch_count(self.geometry.nominal_piece_length()) {
+            // What one thread hashes at once is not worth starting any.
+            let mut buffer = Vec::new();
+            while let Some(batch) = self.check_batch(&work, &zeros, &mut buffer) {
+                add(batch);
+            }
+        } else {
+            // One more thread than hash, if only one may read: it reads while all cores hash.
+            let threads =
+                check.threads.get() + usize::from(check.readers.get() < check.threads.get());
+            thread::scope(|scope| {
+                // Without room: the check stops soon after it is told to.
+                let (results, batches) = mpsc::sync_channel(0);
+                for _ in 0..threads {
+                    let (results, work, zeros) = (results.clone(), &work, &zeros);
+                    scope.spawn(move || {
+                        let mut buffer = Vec::new();
+                        while let Some(result) = self.check_batch(work, zeros, &mut buffer)
+                            && results.send(result).is_ok()
+                        {}
+                    });
                 }
-            }
-        });
+                drop(results);
+                batches.into_iter().for_each(add);
+            });
+        }
         // What was missed at first may have been found after all.
         checked.lost.retain(|&piece| !self.is_verified(piece));
         if checked.progress.checked < checked.progress.total {
@@ -239,68 +258,67 @@ impl<S: Storage> PieceStore<S> {
         lost
     }
 
-    fn check_batches(
+    /// Reads and verifies the next pieces; `None` when there are no more, or the check was told to stop.
+    fn check_batch(
         &self,
         work: &Work<'_>,
         zeros: &ZeroPieces,
-        results: &mpsc::SyncSender<BatchResult>,
-    ) {
-        let mut buffer = Vec::new();
-        while !work.is_cancelled.load(Ordering::Relaxed) {
-            let mut result = BatchResult::default();
-            let permit = work.permit();
-            let pieces = permit.take_batch(self.geometry.nominal_piece_length());
-            if pieces.is_empty() {
-                return;
-            }
-            let _claim = self.claims.claim(pieces.iter().copied());
-            let failed_syncs = self.failed_syncs();
-            let mut loaded = Vec::with_capacity(pieces.len());
-            let mut good = Vec::new();
-            let mut long = Vec::new();
-            for &piece in pieces {
-                match self.load(piece, zeros, &mut buffer, &loaded) {
-                    Ok(Found::Loaded(piece)) => loaded.push(piece),
-                    Ok(Found::Known(is_good)) => good.push((piece, is_good)),
-                    Ok(Found::Long(hash)) => long.push((piece, hash)),
-                    Err(error) => {
-                        good.push((piece, false));
-                        result.lost.append(&mut self.lose_by(&error));
-                        result.note(error);
-                    }
-                }
-            }
-            drop(permit);
-            for (piece, hash) in long {
-                let hashed = self.hash_in_steps(piece, &hash, work, &mut buffer);
-                good.push((piece, *hashed.as_ref().unwrap_or(&false)));
-                if let Err(error) = hashed {
+        buffer: &mut Vec<u8>,
+    ) -> Option<BatchResult> {
+        if work.is_cancelled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut result = BatchResult::default();
+        let permit = work.permit();
+        let pieces = permit.take_batch(self.geometry.nominal_piece_length());
+        if pieces.is_empty() {
+            return None;
+        }
+        let _claim = self.claims.claim(pieces.iter().copied());
+        let failed_syncs = self.failed_syncs();
+        let mut loaded = Vec::with_capacity(pieces.len());
+        let mut good = Vec::new();
+        let mut long = Vec::new();
+        for &piece in pieces {
+            match self.load(piece, zeros, buffer, &loaded) {
+                Ok(Found::Loaded(piece)) => loaded.push(piece),
+                Ok(Found::Known(is_good)) => good.push((piece, is_good)),
+                Ok(Found::Long(hash)) => long.push((piece, hash)),
+                Err(error) => {
+                    good.push((piece, false));
+                    result.lost.append(&mut self.lose_by(&error));
                     result.note(error);
                 }
             }
-            let slices: Vec<[&[u8]; 1]> = loaded
-                .iter()
-                .map(|piece| [&buffer[piece.range.clone()]])
-                .collect();
-            let batch: Vec<_> = loaded
-                .iter()
-                .zip(&slices)
-                .map(|(piece, slices)| (piece.hash, &slices[..]))
-                .collect();
-            let verdicts = verify_pieces(&batch);
-            good.extend(loaded.iter().map(|loaded| loaded.piece).zip(verdicts));
-            for (piece, is_good) in good {
-                result.checked += 1;
-                if is_good && self.mark_unless_lost(piece, failed_syncs) {
-                    result.verified += 1;
-                } else if self.verified.remove(piece) {
-                    result.lost.push(piece);
-                }
-            }
-            if results.send(result).is_err() {
-                return;
+        }
+        drop(permit);
+        for (piece, hash) in long {
+            let hashed = self.hash_in_steps(piece, &hash, work, buffer);
+            good.push((piece, *hashed.as_ref().unwrap_or(&false)));
+            if let Err(error) = hashed {
+                result.note(error);
             }
         }
+        let slices: Vec<[&[u8]; 1]> = loaded
+            .iter()
+            .map(|piece| [&buffer[piece.range.clone()]])
+            .collect();
+        let batch: Vec<_> = loaded
+            .iter()
+            .zip(&slices)
+            .map(|(piece, slices)| (piece.hash, &slices[..]))
+            .collect();
+        let verdicts = verify_pieces(&batch);
+        good.extend(loaded.iter().map(|loaded| loaded.piece).zip(verdicts));
+        for (piece, is_good) in good {
+            result.checked += 1;
+            if is_good && self.mark_unless_lost(piece, failed_syncs) {
+                result.verified += 1;
+            } else if self.verified.remove(piece) {
+                result.lost.push(piece);
+            }
+        }
+        Some(result)
     }
 
     /// Reads a piece behind those already in the buffer, unless it is known what it comes to.
@@ -418,14 +436,19 @@ struct Permit<'a>(&'a Work<'a>);
 impl<'a> Permit<'a> {
     /// The pieces to read and hash next, in order.
     fn take_batch(&self, piece_length: u32) -> &'a [PieceIndex] {
-        let most = (MAX_BATCH_LENGTH / piece_length as usize).max(1);
-        let count = (BATCH_LENGTH / piece_length as usize).max(LANES).min(most);
+        let count = batch_count(piece_length);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let end = (state.next + count).min(self.0.pieces.len());
         let batch = &self.0.pieces[state.next..end];
         state.next = end;
         batch
     }
+}
+
+/// Number of pieces of that length that a thread reads before it hashes them.
+fn batch_count(piece_length: u32) -> usize {
+    let most = (MAX_BATCH_LENGTH / piece_length as usize).max(1);
+    (BATCH_LENGTH / piece_length as usize).max(LANES).min(most)
 }
 
 impl Drop for Permit<'_> {
