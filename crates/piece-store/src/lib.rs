@@ -16,5 +16,5 @@ pub use resume::{LoadError, MAX_RESUME_LENGTH, Resume, ResumeError, Totals};
 pub use storage::{Presence, Stamp, Storage};
 pub use store::{
     BlockDigests, Check, CheckEnd, Checked, CompleteError, MAX_READ_LENGTH, Part, PieceStore,
-    Progress, ReadError, Restored, SyncError, Verified, WholePiece,
+    Progress, ReadError, Restored, SyncError, Verified, WholePiece, WholeTorrent,
 };

@@ -10,6 +10,7 @@ mod selection;
 mod spill;
 mod sync;
 mod verified;
+mod whole;
 
 use std::{
     collections::BTreeMap,
@@ -31,6 +32,7 @@ pub use complete::{BlockDigests, CompleteError, Part, Verified, WholePiece};
 pub use read::{MAX_READ_LENGTH, ReadError};
 pub use restore::Restored;
 pub use sync::SyncError;
+pub use whole::WholeTorrent;
 
 /// The bytes of one torrent, verified piece by piece.
 ///

@@ -174,6 +174,11 @@ impl PeerBook {
         self.dialling
     }
 
+    /// Whether it holds no address, neither one to dial nor one to keep away from.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.known.is_empty() && self.banned.is_empty()
+    }
+
     /// Number of addresses known.
     pub(crate) fn known(&self) -> usize {
         self.known.len()

@@ -253,6 +253,18 @@ impl Torrent {
         self.store == Store::Failed
     }
 
+    /// Whether another machine, [made anew](Self::new) of the same torrent with all its pieces, would do in place of this one:
+    /// everything is there, nobody is connected, known or banned, and there is nothing left to poll. It need not be kept while nothing
+    /// happens.
+    #[must_use]
+    pub fn is_replaceable(&self) -> bool {
+        self.is_complete()
+            && self.peers.len() == 0
+            && self.book.is_blank()
+            && self.outputs.is_empty()
+            && self.store == Store::Working
+    }
+
     /// Bytes of blocks that wait for their piece or for the store.
     #[must_use]
     pub fn buffered_bytes(&self) -> u64 {

@@ -21,6 +21,10 @@ pub(super) struct Unsynced {
 }
 
 impl Unsynced {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
     }

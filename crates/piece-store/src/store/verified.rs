@@ -17,10 +17,22 @@ pub(super) struct VerifiedPieces {
 
 impl VerifiedPieces {
     pub(super) fn none(geometry: &Geometry) -> Self {
-        let bytes = Bitfield::empty(geometry).as_bytes().len();
+        Self::of(&Bitfield::empty(geometry))
+    }
+
+    pub(super) fn all(geometry: &Geometry) -> Self {
+        Self::of(&Bitfield::full(geometry))
+    }
+
+    fn of(pieces: &Bitfield) -> Self {
         Self {
-            bytes: (0..bytes).map(|_| AtomicU8::new(0)).collect(),
-            count: AtomicU32::new(0),
+            bytes: pieces
+                .as_bytes()
+                .iter()
+                .copied()
+                .map(AtomicU8::new)
+                .collect(),
+            count: AtomicU32::new(pieces.count()),
         }
     }
 
