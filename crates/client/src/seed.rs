@@ -152,7 +152,9 @@ async fn start(handle: &TorrentHandle, reporter: &mut Reporter) -> Result<()> {
         .wait_for(|now| now.state != TorrentState::Checking)
         .await;
     let known = *known.map_err(|_| Incomplete::ShutDown)?;
-    let name = handle.metainfo().info().name();
+    drop(stats);
+    let metainfo = handle.metainfo();
+    let name = metainfo.info().name();
     if known.verified_pieces == 0 && known.pieces > 0 {
         bail!(
             "nothing of `{name}` is there; --output names the folder that holds it, and `rarest download` fetches it"

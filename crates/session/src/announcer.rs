@@ -1,6 +1,6 @@
 //! Trackers: one task for all torrents, with one queue of times; each torrent's schedule decides, this carries out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::{Announcing, Config};
-use crate::registry::{Entry, Totals as Counted};
+use crate::registry::{Entry, Totals as Counted, Trackers};
 use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
 use crate::{StartError, TorrentEvent, TorrentId};
@@ -66,6 +66,8 @@ pub(crate) struct AnnouncerTask {
     wishes: mpsc::UnboundedReceiver<Wish>,
     client: Option<Client>,
     torrents: HashMap<TorrentId, Announced>,
+    /// Those that run and have no trackers.
+    running_alone: HashSet<TorrentId>,
     /// When each torrent's schedule wants to be asked again.
     times: BTreeSet<(Instant, TorrentId)>,
     under_way: JoinSet<Outcome>,
@@ -116,6 +118,7 @@ impl Announcer {
             wishes,
             client: client.clone(),
             torrents: HashMap::new(),
+            running_alone: HashSet::new(),
             times: BTreeSet::new(),
             under_way: JoinSet::new(),
         };
@@ -161,6 +164,9 @@ impl Announcer {
     }
 
     fn send(&self, wish: Wish) {
+        if self.client.is_none() {
+            return;
+        }
         // At the end of the session the task takes leave of all trackers by itself.
         let _ = self.wishes.send(wish);
     }
@@ -208,6 +214,11 @@ impl AnnouncerTask {
             return;
         }
         let torrent = match wish {
+            Wish::Start(entry) if self.is_alone(&entry) => {
+                // Most often none is ever added, and nothing needs to be kept.
+                self.running_alone.insert(entry.id);
+                return;
+            }
             Wish::Start(entry) => {
                 let completeness = completeness(&entry.totals);
                 self.announced(&entry, shared)
@@ -216,11 +227,20 @@ impl AnnouncerTask {
                 entry.id
             }
             Wish::AddTrackers(entry, urls) => {
+                let runs = self.running_alone.remove(&entry.id);
                 let announced = self.announced(&entry, shared);
+                if runs {
+                    let completeness = completeness(&entry.totals);
+                    announced.schedule.start(now, completeness);
+                }
                 for url in urls {
                     announced.schedule.add_tracker(now, url);
                 }
                 entry.id
+            }
+            Wish::List(entry, reply) if self.is_alone(&entry) => {
+                let _ = reply.send(Vec::new());
+                return;
             }
             Wish::List(entry, reply) => {
                 let statuses = self.announced(&entry, shared).schedule.statuses().collect();
@@ -228,19 +248,30 @@ impl AnnouncerTask {
                 let _ = reply.send(statuses);
                 return;
             }
-            Wish::Stop(torrent) => self.with(torrent, |announced| announced.schedule.stop(now)),
+            Wish::Stop(torrent) => {
+                self.running_alone.remove(&torrent);
+                self.with(torrent, |announced| announced.schedule.stop(now))
+            }
             Wish::Completed(torrent) => {
                 self.with(torrent, |announced| announced.schedule.completed(now))
             }
             Wish::Incomplete(torrent) => {
                 self.with(torrent, |announced| announced.schedule.incomplete())
             }
-            Wish::Remove(torrent) => self.with(torrent, |announced| {
-                announced.schedule.stop(now);
-                announced.stay = Stay::UntilAtRest;
-            }),
+            Wish::Remove(torrent) => {
+                self.running_alone.remove(&torrent);
+                self.with(torrent, |announced| {
+                    announced.schedule.stop(now);
+                    announced.stay = Stay::UntilAtRest;
+                })
+            }
         };
         self.carry_out(torrent, shared);
+    }
+
+    /// Whether the torrent has no trackers.
+    fn is_alone(&self, entry: &Entry) -> bool {
+        entry.trackers == Trackers::None && !self.torrents.contains_key(&entry.id)
     }
 
     fn with(&mut self, torrent: TorrentId, change: impl FnOnce(&mut Announced)) -> TorrentId {
@@ -402,7 +433,7 @@ impl AnnouncerTask {
 
 impl Announced {
     fn new(entry: &Arc<Entry>, shared: &Shared) -> Self {
-        let metainfo = &entry.metainfo;
+        let metainfo = entry.metainfo();
         let mut config = ScheduleConfig::new(metainfo.info_hashes().swarms(), rand::random());
         if metainfo.info().is_private() {
             config.spread = Spread::OneTracker;
@@ -424,7 +455,7 @@ impl Shared {
         let Some(client) = &self.announcer.client else {
             return Vec::new();
         };
-        let swarms: Vec<InfoHash> = entry.metainfo.info_hashes().swarms().collect();
+        let swarms: Vec<InfoHash> = entry.metainfo().info_hashes().swarms().collect();
         let mut under_way = JoinSet::new();
         for status in self.announcer.list(entry).await {
             if status.url.can_scrape() {

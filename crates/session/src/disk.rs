@@ -31,6 +31,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Those that can wait until there is nothing else to do.
+    idle_jobs: VecDeque<Job>,
     closed: bool,
 }
 
@@ -53,13 +55,21 @@ impl Disk {
 
     /// Runs `job` on one of the threads, as soon as one is free. After the end it is dropped.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
+        self.enqueue(|queue| queue.jobs.push_back(Box::new(job)));
+    }
+
+    /// Runs `job` when no other job waits. After the end it is dropped.
+    pub(crate) fn run_when_idle(&self, job: impl FnOnce() + Send + 'static) {
+        self.enqueue(|queue| queue.idle_jobs.push_back(Box::new(job)));
+    }
+
+    fn enqueue(&self, add: impl FnOnce(&mut Queue)) {
         let mut queue = self.shared.lock();
-        if queue.closed {
-            return;
+        if !queue.closed {
+            add(&mut queue);
+            drop(queue);
+            self.shared.work.notify_one();
         }
-        queue.jobs.push_back(Box::new(job));
-        drop(queue);
-        self.shared.work.notify_one();
     }
 
     /// Runs `job` and waits for what it returns; `None` when the threads have ended, or it panicked.
@@ -126,11 +136,18 @@ pub(crate) fn caught<T>(
     })
 }
 
+impl Queue {
+    fn next(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front();
+        job.or_else(|| self.idle_jobs.pop_front())
+    }
+}
+
 impl Shared {
     fn work(&self) {
         let mut queue = self.lock();
         loop {
-            match queue.jobs.pop_front() {
+            match queue.next() {
                 Some(job) => {
                     drop(queue);
                     // What panicked was told on stderr, and to whoever waits for it; the thread has others to serve.
@@ -170,6 +187,20 @@ mod tests {
         drop(sender);
         disk.finish();
         assert_eq!(receiver.iter().count(), 100);
+    }
+
+    #[test]
+    fn jobs_that_can_wait_do_and_are_done_all_the_same() {
+        let disk = Disk::start("test", 1).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let (begin, begun) = mpsc::channel();
+        disk.run(move || begun.recv().unwrap());
+        let (later, first) = (sender.clone(), sender);
+        disk.run_when_idle(move || later.send("later").unwrap());
+        disk.run(move || first.send("first").unwrap());
+        begin.send(()).unwrap();
+        disk.finish();
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["first", "later"]);
     }
 
     #[tokio::test]

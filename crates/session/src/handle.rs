@@ -28,10 +28,10 @@ impl TorrentHandle {
         self.entry.id
     }
 
-    /// What the torrent is.
+    /// What the torrent is. Read anew from the bytes of its `.torrent` while it rests: a session keeps no more of it then.
     #[must_use]
-    pub fn metainfo(&self) -> &Arc<Metainfo> {
-        &self.entry.metainfo
+    pub fn metainfo(&self) -> Arc<Metainfo> {
+        self.entry.metainfo()
     }
 
     /// Waits until every wanted piece is there, verified and written.
@@ -53,7 +53,7 @@ impl TorrentHandle {
                 let now = progress.borrow_and_update();
                 match &now.phase {
                     Phase::Complete => return Ok(()),
-                    Phase::Failed(why) => return Err(why.clone()),
+                    Phase::Failed(why) => return Err((**why).clone()),
                     Phase::Gone(Gone::Removed) => return Err(Incomplete::Removed),
                     Phase::Gone(Gone::ShutDown) => return Err(Incomplete::ShutDown),
                     Phase::Incomplete => {}
@@ -61,7 +61,7 @@ impl TorrentHandle {
                 if now.stalls > stalls_before
                     && let Some(why) = &now.last_stall
                 {
-                    return Err(why.clone());
+                    return Err((**why).clone());
                 }
             }
             if progress.changed().await.is_err() {

@@ -22,6 +22,7 @@ mod sockets;
 mod stats;
 mod torrent_task;
 mod uploads;
+mod watched;
 
 use rarest_metainfo::InfoHash;
 // What stands in the signatures of this crate, under the versions that fit it.

@@ -65,7 +65,7 @@ impl Limiter {
         }
     }
 
-    fn rate(&self) -> Rate {
+    pub(crate) fn rate(&self) -> Rate {
         Rate::bytes_per_s(self.bytes_per_s.load(Ordering::Relaxed))
     }
 

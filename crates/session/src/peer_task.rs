@@ -129,14 +129,13 @@ impl Driver {
             commands,
             torrent,
         } = task;
-        let pace = |of_torrent: &Arc<_>, of_session: &Arc<_>| {
-            Pace::new(Arc::clone(of_torrent), Arc::clone(of_session))
-        };
+        let of_torrent = entry.limiters();
+        let pace = |of_torrent, of_session: &Arc<_>| Pace::new(of_torrent, Arc::clone(of_session));
         Self {
-            download: pace(&entry.download, &shared.download),
+            download: pace(of_torrent.download, &shared.download),
             upload: Upload::new(
                 store,
-                pace(&entry.upload, &shared.upload),
+                pace(of_torrent.upload, &shared.upload),
                 Arc::clone(&shared.uploads),
             ),
             shared,

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use rarest_metainfo::{InfoHash, Metainfo};
-use tokio::sync::{mpsc, watch};
+use bytes::Bytes;
+use rarest_metainfo::{InfoHash, Metainfo, ParseOptions};
+use tokio::sync::mpsc;
 
 use crate::limiter::Limiter;
 use crate::memory::Held;
 use crate::session::Shared;
-use crate::torrent_task::{Driver, Mail};
-use crate::{AddError, Gone, Incomplete, Limits, Stats, TorrentId};
+use crate::torrent_task::{Driver, Mail, Resting};
+use crate::watched::Watched;
+use crate::{AddError, Gone, Incomplete, Limits, Rate, Stats, TorrentId};
 
 /// Every torrent, by what it is known as to callers and to peers.
 #[derive(Debug, Default)]
@@ -22,8 +24,8 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Torrents {
     by_id: BTreeMap<TorrentId, Arc<Entry>>,
-    /// A hybrid is in two swarms.
-    by_swarm: HashMap<InfoHash, Arc<Entry>>,
+    /// The second swarms of hybrids. The first is the id.
+    second_swarms: HashMap<InfoHash, TorrentId>,
     closed: bool,
 }
 
@@ -33,12 +35,16 @@ impl Registry {
         if torrents.closed {
             return Err(AddError::ShutDown);
         }
-        let swarms: Vec<InfoHash> = entry.metainfo.info_hashes().swarms().collect();
-        if let Some(known) = swarms.iter().find_map(|hash| torrents.by_swarm.get(hash)) {
-            return Err(AddError::AlreadyAdded(known.id));
+        let swarms = [Some(entry.id.info_hash()), entry.second_swarm];
+        if let Some(known) = swarms
+            .iter()
+            .flatten()
+            .find_map(|&hash| torrents.id_of(hash))
+        {
+            return Err(AddError::AlreadyAdded(known));
         }
-        for swarm in swarms {
-            torrents.by_swarm.insert(swarm, Arc::clone(&entry));
+        if let Some(second) = entry.second_swarm {
+            torrents.second_swarms.insert(second, entry.id);
         }
         torrents.by_id.insert(entry.id, entry);
         Ok(())
@@ -47,10 +53,13 @@ impl Registry {
     /// Takes out exactly this torrent: not another one that was added under its id since.
     pub(crate) fn remove(&self, entry: &Arc<Entry>) {
         let mut torrents = self.write();
-        torrents
-            .by_swarm
-            .retain(|_, known| !Arc::ptr_eq(known, entry));
-        torrents.by_id.retain(|_, known| !Arc::ptr_eq(known, entry));
+        let known = torrents.by_id.get(&entry.id);
+        if known.is_some_and(|known| Arc::ptr_eq(known, entry)) {
+            torrents.by_id.remove(&entry.id);
+            if let Some(second) = &entry.second_swarm {
+                torrents.second_swarms.remove(second);
+            }
+        }
     }
 
     pub(crate) fn get(&self, id: TorrentId) -> Option<Arc<Entry>> {
@@ -58,7 +67,9 @@ impl Registry {
     }
 
     pub(crate) fn of_swarm(&self, swarm: InfoHash) -> Option<Arc<Entry>> {
-        self.read().by_swarm.get(&swarm).cloned()
+        let torrents = self.read();
+        let id = torrents.id_of(swarm)?;
+        torrents.by_id.get(&id).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
@@ -69,7 +80,7 @@ impl Registry {
     pub(crate) fn close(&self) -> Vec<Arc<Entry>> {
         let mut torrents = self.write();
         torrents.closed = true;
-        torrents.by_swarm.clear();
+        torrents.second_swarms.clear();
         std::mem::take(&mut torrents.by_id).into_values().collect()
     }
 
@@ -84,21 +95,60 @@ impl Registry {
     }
 }
 
+impl Torrents {
+    fn id_of(&self, swarm: InfoHash) -> Option<TorrentId> {
+        let id = TorrentId(swarm);
+        match self.by_id.contains_key(&id) {
+            true => Some(id),
+            false => self.second_swarms.get(&swarm).copied(),
+        }
+    }
+}
+
 /// One torrent, as everybody but its own driver sees it.
 ///
-/// A torrent with work to do is a task. One that only waits is data: its driver lies here until mail comes for it.
+/// A torrent with work to do is a task. One that only waits is data: its driver lies here until mail comes for it. One that has all
+/// its pieces and waits for peers is hardly more than the bytes of its `.torrent`: all else is made again of them when somebody comes.
+///
+/// There may be thousands of these, so that each field counts.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: TorrentId,
-    pub(crate) metainfo: Arc<Metainfo>,
-    pub(crate) download: Arc<Limiter>,
-    pub(crate) upload: Arc<Limiter>,
+    /// Of a hybrid.
+    second_swarm: Option<InfoHash>,
+    pub(crate) trackers: Trackers,
+    description: Mutex<Description>,
+    /// None while there is no limit and there were no peers.
+    limiters: Mutex<Option<Box<Limiters>>>,
     pub(crate) totals: Totals,
     /// Bytes between sockets and disk.
     pub(crate) memory: Held,
-    pub(crate) stats: watch::Sender<Stats>,
-    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) stats: Watched<Stats>,
+    pub(crate) progress: Watched<Progress>,
     place: Mutex<Place>,
+}
+
+/// Whether a `.torrent` names any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trackers {
+    None,
+    Some,
+}
+
+/// What the torrent is.
+#[derive(Debug)]
+struct Description {
+    /// Its `.torrent`.
+    raw: Bytes,
+    /// That of the driver, while there is one.
+    parsed: Weak<Metainfo>,
+}
+
+/// The speeds of one torrent.
+#[derive(Clone, Debug)]
+pub(crate) struct Limiters {
+    pub(crate) download: Arc<Limiter>,
+    pub(crate) upload: Arc<Limiter>,
 }
 
 /// What is told to trackers, kept where it can be read without waking the torrent. Bytes.
@@ -119,7 +169,7 @@ pub(crate) struct Progress {
     /// How often it stalled, so that each waiter can tell whether it did so since the wait began.
     pub(crate) stalls: u32,
     /// Why it stalled last.
-    pub(crate) last_stall: Option<Incomplete>,
+    pub(crate) last_stall: Option<Box<Incomplete>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -127,7 +177,7 @@ pub(crate) enum Phase {
     #[default]
     Incomplete,
     Complete,
-    Failed(Incomplete),
+    Failed(Box<Incomplete>),
     Gone(Gone),
 }
 
@@ -137,77 +187,192 @@ enum Place {
     New,
     Awake(mpsc::UnboundedSender<Mail>),
     Asleep(Box<Driver>),
+    /// Asleep, and its driver can be made again of this.
+    Resting(Box<Resting>),
     Gone(Gone),
 }
 
 impl Entry {
-    pub(crate) fn new(id: TorrentId, metainfo: Arc<Metainfo>, limits: Limits) -> Self {
-        Self {
-            id,
-            metainfo,
-            download: Arc::new(Limiter::new(limits.download)),
-            upload: Arc::new(Limiter::new(limits.upload)),
+    pub(crate) fn new(metainfo: &Arc<Metainfo>, limits: Limits) -> Self {
+        let mut swarms = metainfo.info_hashes().swarms();
+        let first = swarms.next();
+        let entry = Self {
+            id: TorrentId(first.expect("a torrent has at least one info-hash")),
+            second_swarm: swarms.next(),
+            trackers: match metainfo.trackers() {
+                [] => Trackers::None,
+                [_, ..] => Trackers::Some,
+            },
+            description: Mutex::new(Description {
+                raw: metainfo.to_bytes(),
+                parsed: Arc::downgrade(metainfo),
+            }),
+            limiters: Mutex::default(),
             totals: Totals::default(),
             memory: Held::default(),
-            stats: watch::Sender::default(),
-            progress: watch::Sender::default(),
+            stats: Watched::default(),
+            progress: Watched::default(),
             place: Mutex::new(Place::New),
+        };
+        entry.set_limits(limits);
+        entry
+    }
+
+    /// What the torrent is: read anew from its bytes while it rests.
+    pub(crate) fn metainfo(&self) -> Arc<Metainfo> {
+        let description = lock(&self.description);
+        if let Some(metainfo) = description.parsed.upgrade() {
+            return metainfo;
         }
+        let raw = description.raw.clone();
+        let options = ParseOptions::default().max_length(raw.len());
+        let metainfo = options.parse(raw).expect("these bytes were read before");
+        Arc::new(metainfo)
+    }
+
+    /// From now on whoever asks is given this one, until the torrent rests again.
+    pub(crate) fn share_metainfo(&self, metainfo: &Arc<Metainfo>) {
+        lock(&self.description).parsed = Arc::downgrade(metainfo);
+    }
+
+    /// What connections of this torrent keep to.
+    pub(crate) fn limiters(&self) -> Limiters {
+        let mut limiters = lock(&self.limiters);
+        Limiters::clone(limiters.get_or_insert_with(|| Box::new(Limiters::new(Limits::NONE))))
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {
-        self.download.set_rate(limits.download);
-        self.upload.set_rate(limits.upload);
-    }
-
-    /// Delivers to the torrent; wakes it if it sleeps.
-    pub(crate) fn send(&self, shared: &Arc<Shared>, mail: Mail) -> Result<(), Gone> {
-        let mut place = self.lock();
-        match &mut *place {
-            Place::Awake(sender) => sender.send(mail).map_err(|_| Gone::ShutDown),
-            Place::Gone(gone) => Err(*gone),
-            Place::New => Err(Gone::ShutDown),
-            Place::Asleep(_) => {
-                let (sender, receiver) = mpsc::unbounded_channel();
-                // The receiver is at hand, so this cannot fail.
-                let _ = sender.send(mail);
-                if let Place::Asleep(driver) = std::mem::replace(&mut *place, Place::Awake(sender))
-                {
-                    // Mail also comes from the disk threads, which are in no runtime.
-                    shared.tasks.spawn_on(driver.run(receiver), &shared.runtime);
-                }
-                Ok(())
+        let mut limiters = lock(&self.limiters);
+        match &*limiters {
+            Some(limiters) => {
+                limiters.download.set_rate(limits.download);
+                limiters.upload.set_rate(limits.upload);
             }
+            None if limits == Limits::NONE => {}
+            None => *limiters = Some(Box::new(Limiters::new(limits))),
         }
     }
 
-    /// Starts the task of a new torrent.
-    pub(crate) fn start(&self, shared: &Arc<Shared>, driver: Box<Driver>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        *self.lock() = Place::Awake(sender);
-        shared.tasks.spawn(driver.run(receiver));
+    /// Delivers to the torrent; wakes it if it sleeps.
+    pub(crate) fn send(self: &Arc<Self>, shared: &Arc<Shared>, mail: Mail) -> Result<(), Gone> {
+        let mut place = lock(&self.place);
+        match &*place {
+            Place::Awake(sender) => return sender.send(mail).map_err(|_| Gone::ShutDown),
+            Place::Gone(gone) => return Err(*gone),
+            Place::New => return Err(Gone::ShutDown),
+            Place::Asleep(_) | Place::Resting(_) => {}
+        }
+        let (sender, mailbox) = mpsc::unbounded_channel();
+        let was = std::mem::replace(&mut *place, Place::Awake(sender.clone()));
+        drop(place);
+        match (was, mail) {
+            // Of the disk threads. Most often there is nothing more to do afterwards, and a task would be a waste.
+            (Place::Asleep(driver), Mail::Disk(mail)) => driver.take_turn(mail, mailbox),
+            (was, mail) => {
+                // The receiver is at hand, so this cannot fail.
+                let _ = sender.send(mail);
+                self.wake(shared, was, mailbox);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a task go on with what lay here.
+    fn wake(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        was: Place,
+        mailbox: mpsc::UnboundedReceiver<Mail>,
+    ) {
+        // Mail also comes from threads that are in no runtime.
+        match was {
+            Place::Asleep(driver) => {
+                shared.tasks.spawn_on(driver.run(mailbox), &shared.runtime);
+            }
+            Place::Resting(resting) => {
+                let (shared_too, entry) = (Arc::clone(shared), Arc::clone(self));
+                let waking = async move { resting.wake(&shared_too, entry).run(mailbox).await };
+                shared.tasks.spawn_on(waking, &shared.runtime);
+            }
+            Place::New | Place::Awake(_) | Place::Gone(_) => {}
+        }
+    }
+
+    /// Begins with a new torrent: it sleeps until it is known what the disk holds.
+    pub(crate) fn start(&self, mut driver: Box<Driver>) {
+        // The result may be there before this returns, and waits for the lock.
+        let mut place = lock(&self.place);
+        driver.begin();
+        *place = Place::Asleep(driver);
     }
 
     /// Lays the driver down to sleep, unless mail came in the meantime: then it is given back.
     pub(crate) fn sleep(
-        &self,
+        self: &Arc<Self>,
         driver: Box<Driver>,
         mailbox: &mpsc::UnboundedReceiver<Mail>,
     ) -> Result<(), Box<Driver>> {
-        let mut place = self.lock();
+        let mut place = lock(&self.place);
         // Whoever sends holds the lock, so an empty mailbox stays empty.
         if !mailbox.is_empty() || !matches!(*place, Place::Awake(_)) {
             return Err(driver);
         }
-        *place = Place::Asleep(driver);
+        match driver.rest() {
+            Ok(resting) => {
+                *place = Place::Resting(resting);
+                drop(place);
+                self.forget_unused();
+            }
+            Err(driver) => *place = Place::Asleep(driver),
+        }
         Ok(())
+    }
+
+    /// Lets go of what a torrent that rests does not need.
+    fn forget_unused(&self) {
+        // It would keep the memory, though not what is in it.
+        lock(&self.description).parsed = Weak::new();
+        let mut limiters = lock(&self.limiters);
+        if limiters
+            .as_ref()
+            .is_some_and(|limiters| limiters.are_unused())
+        {
+            *limiters = None;
+        }
+    }
+
+    /// Saves the resume data of a torrent that rests, if it did not change its mind. Blocks.
+    pub(crate) fn save_resting(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let mut place = lock(&self.place);
+        if !matches!(&*place, Place::Resting(resting) if resting.is_unsaved()) {
+            // Awake, it saves by itself.
+            return;
+        }
+        let (sender, mailbox) = mpsc::unbounded_channel();
+        let was = std::mem::replace(&mut *place, Place::Awake(sender));
+        drop(place);
+        let Place::Resting(mut resting) = was else {
+            return;
+        };
+        resting.save(shared, self);
+        let mut place = lock(&self.place);
+        let is_at_end = shared.stop.is_cancelled();
+        if mailbox.is_empty() && !is_at_end {
+            *place = Place::Resting(resting);
+        } else if mailbox.is_empty() {
+            drop(place);
+            self.close(Gone::ShutDown);
+        } else {
+            drop(place);
+            self.wake(shared, Place::Resting(resting), mailbox);
+        }
     }
 
     /// Whether the torrent is still there.
     pub(crate) fn check(&self) -> Result<(), Gone> {
-        match &*self.lock() {
+        match &*lock(&self.place) {
             Place::Gone(gone) => Err(*gone),
-            Place::New | Place::Awake(_) | Place::Asleep(_) => Ok(()),
+            Place::New | Place::Awake(_) | Place::Asleep(_) | Place::Resting(_) => Ok(()),
         }
     }
 
@@ -216,16 +381,24 @@ impl Entry {
         self.check().err().unwrap_or(Gone::ShutDown)
     }
 
-    /// Drops a torrent that sleeps: it has nothing to save.
+    /// Drops a torrent that sleeps. One whose resume data is still to be saved is dropped when it is.
     pub(crate) fn close_if_asleep(&self, gone: Gone) {
-        if matches!(&*self.lock(), Place::Asleep(_) | Place::New) {
+        let mut place = lock(&self.place);
+        let is_done = match &*place {
+            Place::New | Place::Asleep(_) => true,
+            Place::Resting(resting) => !resting.is_unsaved(),
+            Place::Awake(_) | Place::Gone(_) => false,
+        };
+        if is_done {
+            *place = Place::Gone(gone);
+            drop(place);
             self.close(gone);
         }
     }
 
     /// Nobody reaches the torrent any more; whoever waits for it is told why.
     pub(crate) fn close(&self, gone: Gone) {
-        *self.lock() = Place::Gone(gone);
+        *lock(&self.place) = Place::Gone(gone);
         self.progress
             .send_modify(|progress| progress.phase = Phase::Gone(gone));
     }
@@ -238,13 +411,30 @@ impl Entry {
     pub(crate) fn stalled(&self, why: Incomplete) {
         self.progress.send_modify(|progress| {
             progress.stalls += 1;
-            progress.last_stall = Some(why);
+            progress.last_stall = Some(Box::new(why));
         });
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+impl Limiters {
+    fn new(limits: Limits) -> Self {
+        Self {
+            download: Arc::new(Limiter::new(limits.download)),
+            upload: Arc::new(Limiter::new(limits.upload)),
+        }
     }
+
+    /// Whether nobody has them, and there is nothing to keep.
+    fn are_unused(&self) -> bool {
+        let is_unused = |limiter: &Arc<Limiter>| {
+            Arc::strong_count(limiter) == 1 && limiter.rate() == Rate::UNLIMITED
+        };
+        is_unused(&self.download) && is_unused(&self.upload)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Totals {

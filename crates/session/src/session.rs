@@ -242,15 +242,10 @@ impl Shared {
         {
             return Err(AddError::NoSuchFile { index, count });
         }
-        let info_hash = metainfo
-            .info_hashes()
-            .swarms()
-            .next()
-            .expect("a torrent has at least one info-hash");
-        let entry = Arc::new(Entry::new(TorrentId(info_hash), metainfo, options.limits));
+        let entry = Arc::new(Entry::new(&metainfo, options.limits));
         shared.registry.insert(Arc::clone(&entry))?;
-        let driver = Driver::new(Arc::clone(&shared), Arc::clone(&entry), options);
-        entry.start(&shared, driver);
+        let (shared_too, entry_too) = (Arc::clone(&shared), Arc::clone(&entry));
+        entry.start(Driver::new(shared_too, entry_too, metainfo, options));
         Ok(shared.handle(entry))
     }
 

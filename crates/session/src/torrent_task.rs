@@ -4,9 +4,11 @@ mod command;
 mod disk_work;
 mod peers;
 mod progress;
+mod resting;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,7 @@ pub(crate) use disk_work::DiskMail;
 use disk_work::DiskWork;
 use peers::PeerLink;
 use progress::Observed;
+pub(crate) use resting::Resting;
 
 /// Where the bytes of a torrent live.
 pub(crate) type Store = PieceStore<Box<dyn Storage>>;
@@ -39,7 +42,7 @@ const PEER_MAILBOX: usize = 64;
 /// Batches of peers' events that are taken in before what follows from them is carried out.
 const MAIL_PER_ROUND: usize = 32;
 
-/// How long a torrent has nothing to do until its task is folded up.
+/// How long a torrent that had peers has nothing to do until its task is folded up. Peers come and go.
 const SLEEP_AFTER: Duration = Duration::from_secs(5);
 
 /// What a torrent is told by everybody but its peers.
@@ -64,18 +67,45 @@ pub(crate) enum Mail {
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
+    metainfo: Arc<Metainfo>,
+    home: Home,
     wish: Wish,
     stage: Stage,
     /// Known before the machine begins, which is told of them then.
     early_peers: Vec<(PeerSource, Vec<SocketAddr>)>,
     peers: HashMap<PeerKey, PeerLink>,
-    peer_mail: mpsc::Sender<PeerMail>,
+    /// None while it sleeps.
+    peer_mail: Option<mpsc::Sender<PeerMail>>,
     disk: DiskWork,
     observed: Observed,
+    /// Bytes that came for nothing before the machine began.
+    wasted_before: u64,
+    /// How long it stays awake when there is nothing to do.
+    patience: Duration,
     /// Bytes that the memory budget counts for this torrent.
     counted: usize,
     /// Those of whole pieces, on their way to the disk.
     counted_leaving: usize,
+}
+
+/// Where the bytes of a torrent are.
+#[derive(Debug)]
+enum Home {
+    /// In files below a folder; that of the session, if none is named.
+    Files { folder: Option<PathBuf> },
+    /// Where only the caller knows.
+    Custom,
+}
+
+impl Home {
+    fn folder<'a>(&'a self, shared: &'a Shared) -> &'a Path {
+        match self {
+            Self::Files {
+                folder: Some(folder),
+            } => folder,
+            Self::Files { folder: None } | Self::Custom => &shared.config.download_dir,
+        }
+    }
 }
 
 /// What the caller wants of the torrent.
@@ -118,33 +148,61 @@ enum Leave {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, entry: Arc<Entry>, options: AddOptions) -> Box<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        entry: Arc<Entry>,
+        metainfo: Arc<Metainfo>,
+        options: AddOptions,
+    ) -> Box<Self> {
         let wish = match options.initial {
             InitialState::Running => Wish::Run,
             InitialState::Paused => Wish::Pause,
         };
-        let storage = options.storage.unwrap_or_else(|| {
-            let folder = options
-                .output_dir
-                .unwrap_or_else(|| shared.config.download_dir.clone());
-            let open_files = Arc::clone(&shared.open_files);
-            Box::new(FileStorage::new(&entry.metainfo, folder, open_files))
-        });
-        let store = Store::new(storage, Arc::clone(&entry.metainfo));
-        // Replaced when the task begins, which reads from the other end.
-        let (peer_mail, _) = mpsc::channel(1);
+        let (home, storage) = match options.storage {
+            Some(storage) => (Home::Custom, storage),
+            None => {
+                let folder = options.output_dir;
+                let home = Home::Files {
+                    folder: folder.filter(|folder| *folder != shared.config.download_dir),
+                };
+                let open_files = Arc::clone(&shared.open_files);
+                let storage = FileStorage::new(&metainfo, home.folder(&shared), open_files);
+                (home, Box::new(storage) as Box<dyn Storage>)
+            }
+        };
+        let store = Store::new(storage, Arc::clone(&metainfo));
+        let disk = DiskWork::new(store, options.existing, options.files.as_deref());
+        let mut driver = Self::of(shared, entry, metainfo, disk, home, wish);
+        if !options.peers.is_empty() {
+            driver.early_peers.push((PeerSource::User, options.peers));
+        }
+        driver
+    }
+
+    fn of(
+        shared: Arc<Shared>,
+        entry: Arc<Entry>,
+        metainfo: Arc<Metainfo>,
+        disk: DiskWork,
+        home: Home,
+        wish: Wish,
+    ) -> Box<Self> {
         Box::new(Self {
             observed: Observed::new(now()),
             wish,
             stage: Stage::New,
-            early_peers: vec![(PeerSource::User, options.peers)],
+            early_peers: Vec::new(),
             peers: HashMap::new(),
-            peer_mail,
-            disk: DiskWork::new(store, options.existing, options.files.as_deref()),
+            peer_mail: None,
+            disk,
+            wasted_before: 0,
+            patience: Duration::ZERO,
             counted: 0,
             counted_leaving: 0,
             shared,
             entry,
+            metainfo,
+            home,
         })
     }
 
@@ -153,7 +211,7 @@ impl Driver {
         let span = tracing::info_span!("torrent", id = %self.entry.id);
         async move {
             let (peer_mail, mut peer_mailbox) = mpsc::channel(PEER_MAILBOX);
-            self.peer_mail = peer_mail;
+            self.peer_mail = Some(peer_mail);
             loop {
                 match self.serve(&mut mailbox, &mut peer_mailbox).await {
                     Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
@@ -181,13 +239,10 @@ impl Driver {
     ) -> Option<Leave> {
         let shared = Arc::clone(&self.shared);
         let mut batch = Vec::with_capacity(MAIL_PER_ROUND);
-        if matches!(self.stage, Stage::New) {
-            self.begin();
-        }
         loop {
             let deadline = self.carry_out();
-            let idle_until = (deadline.is_none() && self.only_waits()).then(|| now() + SLEEP_AFTER);
-            let wake = deadline.or(idle_until);
+            let idle_until = self.may_sleep(deadline).then(|| now() + self.patience);
+            let wake = idle_until.or(deadline);
             tokio::select! {
                 mail = mailbox.recv() => {
                     // The mailbox is closed when the session ends.
@@ -210,9 +265,38 @@ impl Driver {
         }
     }
 
-    /// Whether nobody is connected and nothing is under way on the disk but a check, which may be one of thousands in the queue.
-    fn only_waits(&self) -> bool {
-        self.peers.is_empty() && (self.disk.is_idle() || self.disk.is_looking())
+    /// One turn outside of any task, with what the disk threads have done: most often the torrent sleeps on.
+    pub(crate) fn take_turn(
+        mut self: Box<Self>,
+        mail: DiskMail,
+        mailbox: mpsc::UnboundedReceiver<Mail>,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        // For the clock, and for those that are dialled.
+        let _runtime = shared.runtime.enter();
+        let _span = tracing::info_span!("torrent", id = %self.entry.id).entered();
+        self.handle_disk_mail(mail);
+        let mut deadline = self.carry_out();
+        while deadline.is_some_and(|at| at <= now()) {
+            self.handle_timeout(now());
+            deadline = self.carry_out();
+        }
+        if self.may_sleep(deadline) && !shared.stop.is_cancelled() {
+            let entry = Arc::clone(&self.entry);
+            match entry.sleep(self, &mailbox) {
+                Ok(()) => return,
+                Err(awake) => self = awake,
+            }
+        }
+        shared.tasks.spawn(self.run(mailbox));
+    }
+
+    /// Whether nothing is to be done before mail comes.
+    fn may_sleep(&self, deadline: Option<Instant>) -> bool {
+        match deadline {
+            None => self.only_waits(),
+            Some(_) => self.next_timeout_but_saving().is_none() && self.may_rest(),
+        }
     }
 
     fn handle_mail(&mut self, mail: Mail) -> Option<Departure> {
@@ -250,18 +334,20 @@ impl Driver {
         }
         self.carry_out_decisions();
         self.start_writing();
+        let but_saving = self.next_timeout_but_saving();
+        but_saving.into_iter().chain(self.disk.saving_due()).min()
+    }
+
+    /// When something is to be done, but for saving resume data.
+    fn next_timeout_but_saving(&self) -> Option<Instant> {
         let of_machine = match &self.stage {
             Stage::Active(torrent) => torrent.next_timeout(),
             Stage::New | Stage::Checking | Stage::Unreadable => None,
         };
-        [
-            of_machine,
-            self.disk.next_timeout(),
-            self.next_observation(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [of_machine, self.disk.next_retry(), self.next_observation()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn carry_out_decisions(&mut self) {
@@ -300,7 +386,27 @@ impl Driver {
 
     /// Begins the machine with what the disk holds.
     fn start_machine(&mut self, now: Instant) {
-        let metainfo = &self.entry.metainfo;
+        self.make_machine(now);
+        self.prioritise();
+        for (source, peers) in std::mem::take(&mut self.early_peers) {
+            self.add_peers(source, peers);
+        }
+        self.began(now);
+        self.run_if_wished();
+    }
+
+    /// Goes on with a torrent that rested, of which nothing is to be told anew.
+    fn go_on(&mut self, now: Instant) {
+        self.make_machine(now);
+        if let (Wish::Run, Stage::Active(torrent)) = (self.wish, &mut self.stage) {
+            torrent.resume(now);
+        }
+        self.observed.went_on();
+    }
+
+    /// Makes a machine, paused.
+    fn make_machine(&mut self, now: Instant) {
+        let metainfo = &self.metainfo;
         let store = &self.disk.store;
         let config = rarest_swarm::Config {
             seed: rand::random(),
@@ -322,12 +428,6 @@ impl Driver {
         );
         torrent.pause(now);
         self.stage = Stage::Active(Box::new(torrent));
-        self.prioritise();
-        for (source, peers) in std::mem::take(&mut self.early_peers) {
-            self.add_peers(source, peers);
-        }
-        self.began(now);
-        self.run_if_wished();
     }
 
     fn tell(&self, event: TorrentEvent) {

@@ -57,6 +57,7 @@ impl Driver {
             // What was gathered goes to the disk before resume data says so.
             self.carry_out_decisions();
             self.start_writing();
+            self.publish_stats(now());
             self.tell(TorrentEvent::Paused);
         }
         self.save_then(done);
@@ -77,8 +78,9 @@ impl Driver {
             self.wish = Wish::Run;
             let was_given_up = self.disk.given_up().is_some();
             self.rely_on_storage_again();
-            self.tell(TorrentEvent::Resumed);
             self.observed.resumed(now());
+            self.publish_stats(now());
+            self.tell(TorrentEvent::Resumed);
             match self.stage {
                 Stage::Unreadable if was_given_up => self.look_at_everything(),
                 _ => self.run_if_wished(),

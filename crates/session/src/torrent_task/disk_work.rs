@@ -26,6 +26,7 @@ use crate::session::now;
 use crate::{CommandError, FilePriority, TorrentEvent};
 use checking::{Found, Scope};
 use saving::Saving;
+pub(super) use saving::resume_file;
 use selection::Selecting;
 use trouble::{Retry, Trouble};
 
@@ -129,12 +130,34 @@ impl DiskWork {
         self.trouble.as_ref().map(|trouble| &trouble.error.fault)
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let retry = match self.retry() {
+    /// When a storage that failed is tried again.
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        match self.retry() {
             Some(Retry::At(at)) => Some(at),
             Some(Retry::UnderWay | Retry::Never) | None => None,
-        };
-        [retry, self.saving.due()].into_iter().flatten().min()
+        }
+    }
+
+    /// When resume data is saved.
+    pub(super) fn saving_due(&self) -> Option<Instant> {
+        self.saving.due()
+    }
+
+    /// Whether the saved resume data, if any is kept, is up to date.
+    pub(super) fn is_saved(&self) -> bool {
+        self.saving.due().is_none()
+    }
+
+    /// Whether there is nothing to remember beside the store and the totals.
+    pub(super) fn is_blank(&self) -> bool {
+        self.is_idle()
+            && self.trouble.is_none()
+            && self.lost_by_sync.is_none()
+            && self.priorities.is_none()
+            && self.to_check.is_empty()
+            && self.recheckers.is_empty()
+            && self.saving.is_awaited_by_nobody()
+            && self.selecting.is_idle()
     }
 
     /// Whether nothing is under way and nothing waits.
@@ -305,7 +328,9 @@ impl Driver {
         let store = Arc::clone(&self.disk.store);
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         threads(&self.shared).run(move || {
-            let result = caught(operation, entry.metainfo.info().name(), || work(&store));
+            let metainfo = store.metainfo();
+            let result = caught(operation, metainfo.info().name(), || work(&store));
+            drop(metainfo);
             drop(store);
             let mail = mail(result.unwrap_or_else(|panicked| Err(panicked.into())));
             // The mailbox is open as long as jobs are counted.
@@ -459,7 +484,7 @@ impl Driver {
                 let _ = done.send(());
             }
             Departure::DeleteFiles(done) => {
-                let name = self.entry.metainfo.info().name().to_owned();
+                let name = self.metainfo.info().name().to_owned();
                 let deleting = self.shared.disk.call(move || {
                     delete_resume();
                     caught(Operation::Delete, &name, || store.delete_files())

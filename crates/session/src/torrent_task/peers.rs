@@ -9,7 +9,7 @@ use rarest_swarm::{BanReason, DisconnectReason, Ended, PeerKey, PeerSource};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{Driver, Mail, Stage};
+use super::{Driver, Mail, SLEEP_AFTER, Stage};
 use crate::TorrentEvent;
 use crate::handshaking::{self, Arrival};
 use crate::peer_task::{PeerMail, PeerTask};
@@ -62,7 +62,7 @@ impl Driver {
 
     /// The swarm that we dial for; a hybrid's peers may answer for the other one.
     fn swarm(&self) -> SwarmId {
-        let hashes = self.entry.metainfo.info_hashes();
+        let hashes = self.metainfo.info_hashes();
         SwarmId {
             info_hash: self.entry.id.info_hash(),
             upgrade: hashes.v1.and(hashes.v2).map(Into::into),
@@ -91,7 +91,12 @@ impl Driver {
     }
 
     fn connect(&mut self, key: PeerKey, arrival: Arrival) {
+        let Some(peer_mail) = &self.peer_mail else {
+            // Peers are taken by the task alone, which has opened it.
+            return;
+        };
         let mut socket = arrival.socket;
+        self.patience = SLEEP_AFTER;
         let address = socket.address;
         socket.connection.accept(now(), self.local_torrent());
         let (commands, received) = mpsc::unbounded_channel();
@@ -103,7 +108,7 @@ impl Driver {
             key,
             socket,
             commands: received,
-            torrent: self.peer_mail.clone(),
+            torrent: peer_mail.clone(),
         };
         let span = tracing::debug_span!("peer", %address);
         self.shared.tasks.spawn(task.run().instrument(span));
@@ -113,7 +118,7 @@ impl Driver {
 
     /// What a peer is told of the torrent: what the machine knows, which tells of every piece that is verified later.
     fn local_torrent(&self) -> LocalTorrent {
-        let geometry = Arc::clone(self.entry.metainfo.info().geometry());
+        let geometry = Arc::clone(self.metainfo.info().geometry());
         let have = match &self.stage {
             Stage::Active(torrent) => torrent.verified().clone(),
             Stage::New | Stage::Checking | Stage::Unreadable => Bitfield::empty(&geometry),
@@ -143,6 +148,8 @@ impl Driver {
                 if block_bytes > 0 {
                     self.observed.blocks_came(now);
                 }
+                // What is sent to peers is told in events alone, and is to be seen and saved as well.
+                self.observed.changed();
                 if let Stage::Active(torrent) = &mut self.stage {
                     torrent.handle_peer_events(now, peer, events);
                 }

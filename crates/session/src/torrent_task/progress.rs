@@ -57,6 +57,12 @@ impl Observed {
         self.snapshot = Snapshot::Outdated;
     }
 
+    /// The torrent rested, complete, and all that was to be told of that was told.
+    pub(super) fn went_on(&mut self) {
+        self.finish = Finish::Finished;
+        self.snapshot = Snapshot::Current;
+    }
+
     pub(super) fn blocks_came(&mut self, now: Instant) {
         self.last_progress = now;
         self.snapshot = Snapshot::Outdated;
@@ -64,7 +70,6 @@ impl Observed {
 
     pub(super) fn resumed(&mut self, now: Instant) {
         self.last_progress = now;
-        self.snapshot = Snapshot::Outdated;
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -78,7 +83,7 @@ impl Driver {
         self.observed.finish = Finish::Unknown;
         self.observed.last_progress = now;
         self.observe_finish();
-        self.observed.changed();
+        self.publish_stats(now);
     }
 
     /// Whether anything is missing is not known any more.
@@ -214,11 +219,13 @@ impl Driver {
     /// How far the torrent is, for those who wait.
     pub(super) fn phase(&self) -> Phase {
         if let Some(error) = self.disk.given_up() {
-            return Phase::Failed(Incomplete::Storage(error.clone()));
+            return Phase::Failed(Box::new(Incomplete::Storage(error.clone())));
         }
         match self.observed.finish {
             Finish::Finished => Phase::Complete,
-            Finish::HashesMissing { pieces } => Phase::Failed(Incomplete::HashesMissing { pieces }),
+            Finish::HashesMissing { pieces } => {
+                Phase::Failed(Box::new(Incomplete::HashesMissing { pieces }))
+            }
             Finish::Missing | Finish::Unknown => Phase::Incomplete,
         }
     }
@@ -239,7 +246,7 @@ impl Driver {
     }
 
     fn stats(&self, now: Instant) -> Stats {
-        let geometry = self.entry.metainfo.info().geometry();
+        let geometry = self.metainfo.info().geometry();
         let totals = self.totals();
         let mut stats = Stats {
             state: self.state(),
@@ -254,7 +261,7 @@ impl Driver {
             let machine = torrent.stats(now);
             stats.verified_bytes = stats.total_bytes - machine.left;
             stats.missing_bytes = machine.wanted_left;
-            stats.wasted_bytes = machine.wasted;
+            stats.wasted_bytes = self.wasted_before + machine.wasted;
             stats.download_rate = machine.download_rate;
             stats.upload_rate = machine.upload_rate;
             stats.connected_peers = machine.peers;
@@ -271,7 +278,17 @@ impl Driver {
         stats
     }
 
-    fn publish_stats(&mut self, now: Instant) {
+    /// Bytes of blocks that came for nothing in this run.
+    pub(super) fn wasted(&self) -> u64 {
+        let of_machine = match &self.stage {
+            Stage::Active(torrent) => torrent.stats(now()).wasted,
+            Stage::New | Stage::Checking | Stage::Unreadable => 0,
+        };
+        self.wasted_before + of_machine
+    }
+
+    /// Replaces the snapshot, at once where the torrent begins to do something else: whoever waits for that need not wait longer.
+    pub(super) fn publish_stats(&mut self, now: Instant) {
         let stats = self.stats(now);
         // Rates fall while nothing happens: they are looked at until they are zero.
         let moves = stats.download_rate > 0 || stats.upload_rate > 0;

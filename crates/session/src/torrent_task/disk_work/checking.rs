@@ -27,6 +27,8 @@ pub(crate) struct Found {
     errors: Vec<StoreError>,
     /// Whether it looked to the end.
     is_whole: bool,
+    /// Whether the resume data says the same already.
+    is_saved: bool,
 }
 
 impl Found {
@@ -58,7 +60,7 @@ struct Look {
 
 impl Driver {
     /// Looks at what is there, when a torrent is new or its storage could not be looked at before.
-    pub(in crate::torrent_task) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let existing = self.disk.existing;
         let look = self.look();
         self.start_check(Scope::First, move |store| look.first(store, existing));
@@ -80,7 +82,7 @@ impl Driver {
             // The look that runs answers both; it began before, but reads what is there like a new one.
             Some(Scope::First | Scope::Again) => return,
             Some(Scope::Lost) => {
-                let all = self.entry.metainfo.info().geometry().pieces();
+                let all = self.metainfo.info().geometry().pieces();
                 self.disk.to_check = all.collect();
                 return;
             }
@@ -131,7 +133,7 @@ impl Driver {
             self.stage = Stage::Checking;
         }
         self.disk.looking = Some(scope);
-        self.observed.changed();
+        self.publish_stats(now());
         self.tell(TorrentEvent::Checking);
         self.run_job(
             |shared| &shared.checks,
@@ -207,7 +209,9 @@ impl Driver {
             let _ = done.send(result.map_or(Ok(verified_pieces), Err));
         }
         self.tell(TorrentEvent::Checked { verified_pieces });
-        self.outdate_resume_data(now);
+        if !found.is_saved {
+            self.outdate_resume_data(now);
+        }
         if let Some(error) = error {
             tracing::warn!(%error, "not everything can be read");
         }
@@ -217,19 +221,21 @@ impl Driver {
 impl Look {
     /// Believes what may be believed, and reads the rest.
     fn first(&self, store: &Store, existing: ExistingData) -> Result<Found, StoreError> {
+        let some = |pieces: Vec<_>| (!pieces.is_empty()).then(|| Check::pieces(pieces));
         let mut totals = None;
         let check = match existing {
             ExistingData::Ignore => None,
             ExistingData::Check => Some(Check::all()),
-            ExistingData::Complete => Some(Check::pieces(store.assume_complete()?)),
+            ExistingData::Complete => some(store.assume_complete()?),
             ExistingData::TrustResume => match self.load(&store.metainfo()) {
                 Some(resume) => {
                     totals = Some(resume.totals());
-                    Some(Check::pieces(store.restore(&resume)?.to_check))
+                    some(store.restore(&resume)?.to_check)
                 }
                 None => Some(Check::all()),
             },
         };
+        let is_saved = totals.is_some() && check.is_none() && self.skipped.is_empty();
         let metainfo = store.metainfo();
         let files = metainfo.info();
         store.skip(
@@ -242,6 +248,7 @@ impl Look {
             totals,
             errors: Vec::new(),
             is_whole: true,
+            is_saved,
         };
         if let Some(check) = check {
             found.add(self.check(store, &check));
@@ -257,6 +264,7 @@ impl Look {
             totals: None,
             errors: Vec::new(),
             is_whole: true,
+            is_saved: false,
         };
         found.add(self.check(store, check));
         Ok(found)

@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 
 use super::checking::Scope;
 use super::{DiskMail, Driver};
-use crate::TorrentEvent;
 use crate::disk::caught;
 use crate::registry::Entry;
+use crate::session::Shared;
 use crate::torrent_task::{Stage, Store};
+use crate::{TorrentEvent, TorrentId};
 
 /// Whether the saved resume data is up to date.
 #[derive(Debug, Default)]
@@ -37,13 +38,21 @@ impl Saving {
     pub(super) fn forget(&mut self) {
         self.due = None;
     }
+
+    pub(super) fn is_awaited_by_nobody(&self) -> bool {
+        !self.under_way && self.next_waiters.is_empty() && self.waiters.is_empty()
+    }
+}
+
+/// Where the resume data of a torrent is kept, when it is.
+pub(in crate::torrent_task) fn resume_file(shared: &Shared, torrent: TorrentId) -> Option<PathBuf> {
+    let folder = shared.config.state_dir.as_ref()?;
+    Some(folder.join(format!("{torrent}.resume")))
 }
 
 impl Driver {
-    /// Where the resume data of this torrent is kept, when it is.
     pub(super) fn resume_file(&self) -> Option<PathBuf> {
-        let folder = self.shared.config.state_dir.as_ref()?;
-        Some(folder.join(format!("{}.resume", self.entry.id)))
+        resume_file(&self.shared, self.entry.id)
     }
 
     /// Saves once the jobs that are under way are done, and tells when it is.
@@ -178,7 +187,7 @@ impl Driver {
         };
         let store = Arc::clone(&self.disk.store);
         let totals = self.totals();
-        let name = self.entry.metainfo.info().name().to_owned();
+        let name = self.metainfo.info().name().to_owned();
         let saving = self.shared.disk.call(move || {
             let saved = caught(Operation::Sync, &name, || save(&store, totals, Some(&path)));
             saved.unwrap_or_else(|panicked| Err(panicked.into()))

@@ -19,6 +19,12 @@ pub(super) struct Selecting {
     waiting: VecDeque<Wanted>,
 }
 
+impl Selecting {
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way == Change::None && self.waiting.is_empty()
+    }
+}
+
 /// A change that waits, and where its answer goes.
 #[derive(Debug)]
 struct Wanted {
@@ -40,7 +46,7 @@ impl Driver {
         changes: Vec<(usize, FilePriority)>,
         done: oneshot::Sender<Result<(), CommandError>>,
     ) {
-        let count = self.entry.metainfo.info().file_count() as usize;
+        let count = self.metainfo.info().file_count() as usize;
         if let Some(&(index, _)) = changes.iter().find(|&&(index, _)| index >= count) {
             let _ = done.send(Err(CommandError::NoSuchFile { index, count }));
             return;
@@ -65,7 +71,7 @@ impl Driver {
             return;
         };
         self.disk.selecting.under_way = Change::UnderWay;
-        let info = self.entry.metainfo.info();
+        let info = self.metainfo.info();
         let count = info.file_count() as usize;
         let mut priorities = match &self.disk.priorities {
             Some(priorities) => priorities.clone(),
@@ -124,7 +130,7 @@ impl Driver {
         else {
             return;
         };
-        let info = self.entry.metainfo.info();
+        let info = self.metainfo.info();
         let mut of_pieces = vec![Priority::Off; info.geometry().piece_count() as usize];
         for (file, &priority) in info.files().zip(priorities) {
             if file.is_padding() {

@@ -43,7 +43,7 @@ impl Driver {
         tracing::warn!(%error, ?retry_after, "the storage failed");
         if !matches!(error.fault, Fault::Full) {
             self.entry
-                .set_phase(Phase::Failed(Incomplete::Storage(error.clone())));
+                .set_phase(Phase::Failed(Box::new(Incomplete::Storage(error.clone()))));
         }
         self.disk.trouble = Some(Trouble {
             error: error.clone(),
