@@ -70,6 +70,10 @@ pub const MAX_BAD_COPIES: usize = 4;
 /// be more, as after a whole torrent was deleted, peers are connected again instead and told with one bitfield.
 pub const MAX_NEWS_AT_ONCE: usize = 65_536;
 
+/// Shortest time between two rounds in which peers are told of new pieces. The first piece is told at once; at thousands of pieces a second,
+/// each peer hears of many with one batch of commands.
+pub const HAVE_INTERVAL: Duration = Duration::from_millis(25);
+
 /// Addresses that a torrent remembers. Trackers and peers can name any number.
 pub const MAX_KNOWN_PEERS: usize = 4000;
 

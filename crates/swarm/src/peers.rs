@@ -126,6 +126,12 @@ impl Peers {
             .filter_map(|(slot, entry)| Some((slot, entry.peer.as_deref()?)))
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerSlot, &mut Peer)> {
+        (0..)
+            .zip(&mut self.slots)
+            .filter_map(|(slot, entry)| Some((slot, entry.peer.as_deref_mut()?)))
+    }
+
     /// The slots in use, to go through them while peers may leave.
     pub(crate) fn slots(&self) -> Vec<PeerSlot> {
         self.iter().map(|(slot, _)| slot).collect()

@@ -4,6 +4,7 @@ mod connections;
 mod consistency;
 mod events;
 mod marks;
+mod news;
 mod pieces;
 mod requests;
 
@@ -27,6 +28,7 @@ use crate::piece::PeerSlot;
 use crate::rate::Rate;
 use crate::suspicion::Suspicion;
 use crate::{Config, PeerSource, Priority, Start, UploadSlots};
+use news::News;
 
 /// One torrent as a state machine, without sockets, files or clocks.
 ///
@@ -62,6 +64,7 @@ pub struct Torrent {
     disk: Disk,
     /// What peers were told of what we want.
     role: Role,
+    news: News,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +139,7 @@ impl Torrent {
             hashes: Hashes::Enough,
             disk: Disk::Known,
             role: Role::Downloader,
+            news: News::new(now),
             config: config.bounded(),
             geometry,
             info_hashes,
@@ -296,7 +300,8 @@ impl Torrent {
         let rounds =
             (self.peers.len() > 0).then(|| self.choker.next_round().min(self.next_snub_check));
         let dial = self.may_dial().then(|| self.book.next_ready()).flatten();
-        rounds.into_iter().chain(dial).min()
+        let news = self.news.due();
+        rounds.into_iter().chain(dial).chain(news).min()
     }
 
     /// Does what is due: rounds of the choker, peers that do not answer, addresses that may be dialled again.
@@ -322,6 +327,7 @@ impl Torrent {
     fn settle(&mut self, now: Instant) {
         self.complete_whole_pieces();
         self.wake_hungry(now);
+        self.tell_news(now);
         for change in self.choker.take_changes() {
             match change {
                 Change::Choke(slot) => self.command(slot, Command::Choke),

@@ -65,11 +65,11 @@ impl Picker {
         }
     }
 
-    /// A piece is fetched no more: the peer is of less use, if it has it.
-    pub(crate) fn peer_lost_use(pieces: &mut PeerPieces, piece: PieceIndex) {
-        if pieces.has.contains(piece) {
-            pieces.of_use -= 1;
-        }
+    /// A piece is fetched no more: the peer is of less use, if it has it. Says whether it is of none now.
+    pub(crate) fn peer_lost_use(pieces: &mut PeerPieces, piece: PieceIndex) -> bool {
+        let has = pieces.has.contains(piece);
+        pieces.of_use -= u32::from(has);
+        has && pieces.of_use == 0
     }
 
     /// These pieces may be fetched from now on: the peer is of more use, if it has any.

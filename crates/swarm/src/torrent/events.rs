@@ -104,6 +104,7 @@ impl Torrent {
         if let Some(peer) = self.peers.get_mut(slot) {
             self.picker.dropped(&mut peer.pieces, piece);
         }
+        self.tell_of_ours(slot, piece);
         self.update_interest(now, slot);
     }
 

@@ -94,10 +94,13 @@ impl Torrent {
 
     /// The piece was fetchable until now.
     pub(super) fn fetched_no_more(&mut self, now: Instant, piece: PieceIndex) {
-        for slot in self.peers.slots() {
-            if let Some(peer) = self.peers.get_mut(slot) {
-                Picker::peer_lost_use(&mut peer.pieces, piece);
+        let mut of_no_use = Vec::new();
+        for (slot, peer) in self.peers.iter_mut() {
+            if Picker::peer_lost_use(&mut peer.pieces, piece) {
+                of_no_use.push(slot);
             }
+        }
+        for slot in of_no_use {
             self.update_interest(now, slot);
         }
     }

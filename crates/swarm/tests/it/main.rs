@@ -10,6 +10,7 @@ mod downloading;
 mod endgame;
 mod hashes;
 mod marks;
+mod news;
 mod stage;
 mod storing;
 mod wanting;

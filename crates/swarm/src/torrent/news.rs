@@ -1,0 +1,71 @@
+//! New pieces, until peers are told of them.
+
+use std::time::Instant;
+
+use rarest_metainfo::PieceIndex;
+use rarest_peer_wire::connection::Command;
+
+use super::Torrent;
+use crate::limits::HAVE_INTERVAL;
+use crate::piece::PeerSlot;
+
+/// Pieces that were verified and not told yet.
+#[derive(Debug)]
+pub(super) struct News {
+    pieces: Vec<PieceIndex>,
+    not_before: Instant,
+}
+
+impl News {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            pieces: Vec::new(),
+            not_before: now,
+        }
+    }
+
+    pub(super) fn add(&mut self, piece: PieceIndex) {
+        self.pieces.push(piece);
+    }
+
+    /// When there is something to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (!self.pieces.is_empty()).then_some(self.not_before)
+    }
+
+    fn take(&mut self, now: Instant) -> Vec<PieceIndex> {
+        if self.pieces.is_empty() || now < self.not_before {
+            return Vec::new();
+        }
+        self.not_before = now + HAVE_INTERVAL;
+        std::mem::take(&mut self.pieces)
+    }
+}
+
+impl Torrent {
+    /// Tells each peer of the new pieces that it lacks: it would not ask for the others.
+    pub(super) fn tell_news(&mut self, now: Instant) {
+        let mut pieces = self.news.take(now);
+        if pieces.is_empty() {
+            return;
+        }
+        // Some may have been lost in the meantime.
+        pieces.retain(|&piece| self.picker.have().contains(piece));
+        for (slot, peer) in self.peers.iter_mut() {
+            let was_empty = peer.outbox.is_empty();
+            let has = &peer.pieces.has;
+            let news = pieces.iter().filter(|&&piece| !has.contains(piece));
+            peer.outbox.extend(news.map(|&piece| Command::Have(piece)));
+            if was_empty && !peer.outbox.is_empty() {
+                self.with_commands.push_back(slot);
+            }
+        }
+    }
+
+    /// The peer lost a piece: if we have it, the peer was not told of that.
+    pub(super) fn tell_of_ours(&mut self, slot: PeerSlot, piece: PieceIndex) {
+        if self.picker.have().contains(piece) {
+            self.command(slot, Command::Have(piece));
+        }
+    }
+}
