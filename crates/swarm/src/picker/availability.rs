@@ -145,11 +145,17 @@ impl Availability {
             }
             Has::Some(pieces) => {
                 self.stale = true;
+                // A million pieces mostly have one of few numbers of copies: those are brought up to date once each.
+                let mut moved = vec![0; self.pieces_with.len()];
                 for piece in pieces.iter() {
-                    let before = self.copies[piece.as_usize()];
-                    let after = copies(before);
-                    self.copies[piece.as_usize()] = after;
-                    self.recount(before, after);
+                    let count = &mut self.copies[piece.as_usize()];
+                    moved[usize::from(*count)] += 1;
+                    *count = copies(*count);
+                }
+                for (before, pieces) in (0..).zip(moved) {
+                    if pieces > 0 {
+                        self.recount(before, copies(before), pieces);
+                    }
                 }
             }
         }
@@ -159,7 +165,7 @@ impl Availability {
     pub(crate) fn gain(&mut self, piece: PieceIndex) {
         let before = self.copies[piece.as_usize()];
         self.copies[piece.as_usize()] = before + 1;
-        self.recount(before, before + 1);
+        self.recount(before, before + 1, 1);
         self.reclass(piece, before, before + 1);
     }
 
@@ -167,7 +173,7 @@ impl Availability {
     pub(crate) fn lose(&mut self, piece: PieceIndex) {
         let before = self.copies[piece.as_usize()];
         self.copies[piece.as_usize()] = before - 1;
-        self.recount(before, before - 1);
+        self.recount(before, before - 1, 1);
         self.reclass(piece, before, before - 1);
     }
 
@@ -177,13 +183,14 @@ impl Availability {
         self.join(&Has::Some(pieces.clone()));
     }
 
-    fn recount(&mut self, before: u16, after: u16) {
+    /// So many pieces have other numbers of copies than before.
+    fn recount(&mut self, before: u16, after: u16, pieces: u32) {
         let most = usize::from(before.max(after)) + 1;
         if self.pieces_with.len() < most {
             self.pieces_with.resize(most, 0);
         }
-        self.pieces_with[usize::from(before)] -= 1;
-        self.pieces_with[usize::from(after)] += 1;
+        self.pieces_with[usize::from(before)] -= pieces;
+        self.pieces_with[usize::from(after)] += pieces;
     }
 
     fn reclass(&mut self, piece: PieceIndex, before: u16, after: u16) {
