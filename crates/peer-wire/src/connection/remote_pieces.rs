@@ -53,9 +53,7 @@ impl RemotePieces {
             *self = Self::Unchecked(Unchecked::new(first_word));
             return Ok(None);
         };
-        let pieces = first_word.into_pieces(geometry)?;
-        *self = Self::Known(pieces.clone());
-        Ok(Some(pieces))
+        Ok(Some(self.know(first_word.into_pieces(geometry)?)))
     }
 
     /// Takes the same once more, later; returns the pieces that are news to the torrent.
@@ -85,9 +83,12 @@ impl RemotePieces {
         let Self::Unchecked(unchecked) = std::mem::replace(self, Self::Silent) else {
             return Ok(None);
         };
-        let pieces = unchecked.into_pieces(geometry)?;
+        Ok(Some(self.know(unchecked.into_pieces(geometry)?)))
+    }
+
+    fn know(&mut self, pieces: Bitfield) -> Bitfield {
         *self = Self::Known(pieces.clone());
-        Ok(Some(pieces))
+        pieces
     }
 
     /// The peer has one more piece; returns it when that is news to the torrent.
