@@ -15,17 +15,6 @@ use crate::made::{self, Made, check_all, file};
 
 const KIB: usize = 1024;
 
-fn torrent() -> Made {
-    made::v1(
-        32 * KIB,
-        &[
-            file("a", 64 * KIB),
-            file("b", 50 * KIB),
-            file("c", 100 * KIB),
-        ],
-    )
-}
-
 fn numbers(pieces: impl IntoIterator<Item = PieceIndex>) -> Vec<u32> {
     pieces.into_iter().map(PieceIndex::get).collect()
 }
@@ -46,10 +35,8 @@ fn read_piece<S: Storage>(made: &Made, store: &PieceStore<S>, piece: u32) -> Res
 
 #[test]
 fn a_cut_file_is_noticed_while_serving() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     let b = folder.path().join("torrent/b");
     File::options()
         .write(true)
@@ -76,10 +63,8 @@ fn a_cut_file_is_noticed_while_serving() {
 
 #[test]
 fn a_vanished_file_is_noticed_when_it_is_opened_again() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     let c = folder.path().join("torrent/c");
     fs::remove_file(&c).unwrap();
     store.close();
@@ -96,10 +81,8 @@ fn a_vanished_file_is_noticed_when_it_is_opened_again() {
 
 #[test]
 fn a_changed_file_is_found_without_reading_it() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     store.resume(Totals::default()).unwrap();
     assert!(store.find_changed().unwrap().is_empty());
     fs::write(folder.path().join("torrent/a"), vec![1; 64 * KIB]).unwrap();
@@ -113,9 +96,8 @@ fn a_changed_file_is_found_without_reading_it() {
 
 #[test]
 fn a_file_that_is_removed_while_it_is_written_is_noticed_by_the_next_save() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     store.complete(&[made.whole(made.piece(0)), made.whole(made.piece(4))]);
     fs::remove_file(folder.path().join("torrent/c")).unwrap();
     store.complete(&[made.whole(made.piece(5))])[0]
@@ -128,10 +110,8 @@ fn a_file_that_is_removed_while_it_is_written_is_noticed_by_the_next_save() {
 
 #[test]
 fn a_check_of_other_files_does_not_hide_a_change() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     store.resume(Totals::default()).unwrap();
     fs::write(folder.path().join("torrent/a"), vec![1; 64 * KIB]).unwrap();
     store.check(&Check::pieces(vec![made.piece(5)]), |_| {
@@ -145,7 +125,7 @@ fn a_check_of_other_files_does_not_hide_a_change() {
 
 #[test]
 fn a_change_after_the_first_check_is_noticed_without_a_save() {
-    let made = torrent();
+    let made = made::three_files();
     let folder = tempfile::tempdir().unwrap();
     made.fill(&made.in_folder(folder.path()));
     let store = made.in_folder(folder.path());
@@ -159,10 +139,8 @@ fn a_change_after_the_first_check_is_noticed_without_a_save() {
 
 #[test]
 fn a_changed_file_that_is_checked_as_a_whole_is_not_found_once_more() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     store.resume(Totals::default()).unwrap();
     fs::write(folder.path().join("torrent/a"), vec![1; 64 * KIB]).unwrap();
     assert_eq!(numbers(check_all(&store).lost), [0, 1]);
@@ -172,9 +150,7 @@ fn a_changed_file_that_is_checked_as_a_whole_is_not_found_once_more() {
 #[test]
 fn what_a_check_did_not_reach_of_a_changed_file_is_not_believed() {
     let made = made::v1(16 * KIB, &[file("a", 12 * 1024 * KIB)]);
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let (folder, store) = made.complete_in_folder();
     store.resume(Totals::default()).unwrap();
     let a = File::options()
         .write(true)
@@ -190,10 +166,8 @@ fn what_a_check_did_not_reach_of_a_changed_file_is_not_believed() {
 
 #[test]
 fn a_change_during_the_check_of_a_changed_file_is_noticed() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     let resume = store.resume(Totals::default()).unwrap();
     let a = folder.path().join("torrent/a");
     let right = fs::read(&a).unwrap();
@@ -210,9 +184,8 @@ fn a_change_during_the_check_of_a_changed_file_is_noticed() {
 
 #[test]
 fn pieces_that_lost_their_mark_where_nobody_was_told_are_checked_by_the_next_run() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     store.complete(&[made.whole(made.piece(4)), made.whole(made.piece(6))]);
     store.resume(Totals::default()).unwrap();
     let c = File::options()
@@ -234,9 +207,8 @@ fn pieces_that_lost_their_mark_where_nobody_was_told_are_checked_by_the_next_run
 
 #[test]
 fn own_writes_are_no_changes_from_outside() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (_folder, store) = made.in_new_folder();
     for whole in made.wholes() {
         store.complete(&[whole])[0].as_ref().unwrap();
         store.resume(Totals::default()).unwrap();
@@ -247,9 +219,8 @@ fn own_writes_are_no_changes_from_outside() {
 
 #[test]
 fn a_write_to_a_file_that_was_cut_says_so_and_the_next_one_succeeds() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     store.complete(&[made.whole(made.piece(4)), made.whole(made.piece(6))]);
     let c = folder.path().join("torrent/c");
     File::options()
@@ -278,9 +249,8 @@ fn a_write_to_a_file_that_was_cut_says_so_and_the_next_one_succeeds() {
 
 #[test]
 fn a_file_that_was_cut_between_runs_is_noticed_by_the_first_write() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     store.complete(&[made.whole(made.piece(4)), made.whole(made.piece(6))]);
     let resume = store.resume(Totals::default()).unwrap();
     drop(store);
@@ -303,10 +273,8 @@ fn a_file_that_was_cut_between_runs_is_noticed_by_the_first_write() {
 
 #[test]
 fn a_check_takes_the_mark_off_what_is_wrong_now() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     let a = folder.path().join("torrent/a");
     let mut bytes = fs::read(&a).unwrap();
     bytes[40 * KIB] ^= 1;
@@ -319,9 +287,8 @@ fn a_check_takes_the_mark_off_what_is_wrong_now() {
 
 #[test]
 fn spilled_blocks_that_vanish_are_told_from_wrong_ones() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     let piece = made.piece(5);
     let block = made.geometry().block_at(piece, 1).unwrap();
     store.spill(&[(block, made.bytes(block))]).unwrap();
@@ -342,9 +309,8 @@ fn spilled_blocks_that_vanish_are_told_from_wrong_ones() {
 
 #[test]
 fn a_spilled_block_that_was_wrong_makes_the_piece_corrupt() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (_folder, store) = made.in_new_folder();
     let piece = made.piece(5);
     let block = made.geometry().block_at(piece, 0).unwrap();
     store.spill(&[(block, vec![3; 16 * KIB].into())]).unwrap();
@@ -367,10 +333,8 @@ fn a_spilled_block_that_was_wrong_makes_the_piece_corrupt() {
 
 #[test]
 fn a_late_block_never_overwrites_a_verified_piece() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (_folder, store) = made.complete_in_folder();
     let block = made.geometry().block_at(made.piece(5), 0).unwrap();
     store.spill(&[(block, vec![3; 16 * KIB].into())]).unwrap();
     read_piece(&made, &store, 5).unwrap();

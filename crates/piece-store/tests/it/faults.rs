@@ -13,9 +13,7 @@ use rarest_piece_store::{
     CompleteError, Fault, MemoryStorage, Operation, Part, Remedy, Storage, StoreError,
 };
 
-use crate::made::{self, Made, file};
-
-const KIB: usize = 1024;
+use crate::made;
 
 /// A storage whose writes fail as long as a fault is set, after some bytes were written.
 struct Faulty {
@@ -70,20 +68,9 @@ impl Storage for Faulty {
     }
 }
 
-fn torrent() -> Made {
-    made::v1(
-        32 * KIB,
-        &[
-            file("a", 64 * KIB),
-            file("b", 50 * KIB),
-            file("c", 100 * KIB),
-        ],
-    )
-}
-
 #[test]
 fn a_full_disk_stops_writing_only_and_ends_by_itself() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Faulty::new());
     store.complete(&[made.whole(made.piece(0))])[0]
         .as_ref()
@@ -113,7 +100,7 @@ fn a_full_disk_stops_writing_only_and_ends_by_itself() {
 
 #[test]
 fn only_the_pieces_that_touch_the_failing_file_fail() {
-    let made = torrent();
+    let made = made::three_files();
     let folder = tempfile::tempdir().unwrap();
     // A folder where a file belongs: permissions would not stop a superuser.
     fs::create_dir_all(folder.path().join("torrent/b")).unwrap();
@@ -129,7 +116,7 @@ fn only_the_pieces_that_touch_the_failing_file_fail() {
 
 #[test]
 fn spilled_blocks_that_could_not_be_written_are_not_counted() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Faulty::new());
     let block = made.geometry().block_at(made.piece(1), 1).unwrap();
     store.storage().set(Some(Fault::Full));
@@ -146,7 +133,7 @@ fn spilled_blocks_that_could_not_be_written_are_not_counted() {
 
 #[test]
 fn memory_beyond_its_limit_is_a_full_disk() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(MemoryStorage::new(512 * 1024));
     let results = store.complete(&made.wholes());
     let Err(CompleteError::Store(error)) = &results[6] else {
@@ -212,7 +199,7 @@ fn the_systems_refusal_to_write_is_reported_and_costs_nothing_else() {
         "{}",
         String::from_utf8_lossy(&output.stdout)
     );
-    let made = torrent();
+    let made = made::three_files();
     let store = made.in_folder(folder.path());
     made::check_all(&store);
     assert_eq!(store.verified_count(), 3);
@@ -221,7 +208,7 @@ fn the_systems_refusal_to_write_is_reported_and_costs_nothing_else() {
 }
 
 fn fill_below_a_limit(folder: &Path) {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.in_folder(folder);
     for (piece, result) in store.complete(&made.wholes()).into_iter().enumerate() {
         match result {

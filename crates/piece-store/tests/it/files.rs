@@ -81,8 +81,7 @@ fn empty_files_and_links_are_created_and_stay_inside() {
         made::symlink("sub/other", "data"),
     ];
     let made = made::v1(32 * KIB, &files);
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store.create_empty_files().unwrap();
     store.create_empty_files().unwrap();
     made.fill(&store);
@@ -112,8 +111,7 @@ fn no_file_is_written_through_a_link_of_the_torrent() {
             file("other/b", 40 * KIB),
         ],
     );
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store.create_empty_files().unwrap();
     made.fill(&store);
     let other = folder.path().join("torrent/other");
@@ -172,9 +170,7 @@ fn deleting_leaves_what_is_not_the_torrents() {
         32 * KIB,
         &[file("a/b", 40 * KIB), file("c/d", 10), padding(50 * KIB)],
     );
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let (folder, store) = made.complete_in_folder();
     fs::write(folder.path().join("torrent/a/mine"), "keep").unwrap();
     fs::write(folder.path().join("other"), "keep").unwrap();
     store.delete_files().unwrap();

@@ -10,6 +10,7 @@ use rarest_piece_store::{
     BlockDigests, Check, Checked, DEFAULT_OPEN_FILES, FileStorage, OpenFiles, Part, PieceStore,
     Storage, WholePiece,
 };
+use tempfile::TempDir;
 
 /// A file of a torrent to be made.
 #[derive(Clone, Debug)]
@@ -62,6 +63,19 @@ pub(crate) fn symlink(path: &str, target: &str) -> NewFile {
 pub(crate) struct Made {
     pub(crate) metainfo: Arc<Metainfo>,
     pub(crate) space: Vec<u8>,
+}
+
+/// Seven pieces of 32 KiB; `b` and `c` share the one with number 3.
+pub(crate) fn three_files() -> Made {
+    const KIB: usize = 1024;
+    v1(
+        32 * KIB,
+        &[
+            file("a", 64 * KIB),
+            file("b", 50 * KIB),
+            file("c", 100 * KIB),
+        ],
+    )
 }
 
 /// A v1 torrent in a folder `torrent`.
@@ -260,6 +274,20 @@ impl Made {
 
     pub(crate) fn in_folder(&self, folder: &Path) -> PieceStore<FileStorage> {
         self.store(self.files(folder))
+    }
+
+    /// Nothing is there yet.
+    pub(crate) fn in_new_folder(&self) -> (TempDir, PieceStore<FileStorage>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = self.in_folder(folder.path());
+        (folder, store)
+    }
+
+    /// All pieces are there.
+    pub(crate) fn complete_in_folder(&self) -> (TempDir, PieceStore<FileStorage>) {
+        let (folder, store) = self.in_new_folder();
+        self.fill(&store);
+        (folder, store)
     }
 
     pub(crate) fn files(&self, folder: &Path) -> FileStorage {

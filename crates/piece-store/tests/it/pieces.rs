@@ -18,9 +18,7 @@ fn pieces_across_files_are_written_read_and_checked() {
         32 * KIB,
         &[file("a", 50 * KIB), file("b/c", 100), file("d", 70 * KIB)],
     );
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let (folder, store) = made.complete_in_folder();
 
     assert!(store.verified().is_full());
     for path in ["a", "b/c", "d"] {
@@ -71,8 +69,7 @@ fn v2_and_hybrid_torrents_are_written_read_and_checked() {
 #[test]
 fn a_corrupt_piece_is_not_written_and_its_blocks_have_digests() {
     let made = made::v1(48 * KIB, &[file("a", 100 * KIB)]);
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     let mut whole = made.whole(made.piece(0));
     whole.parts[1] = Part::Memory(Bytes::from(vec![0; 16 * KIB]));
 
@@ -93,8 +90,7 @@ fn zeros_that_a_caller_takes_for_padding_are_written() {
     let mut zeros = file("a", 0);
     zeros.data = vec![0; 32 * KIB];
     let made = made::v1(32 * KIB, &[zeros]);
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     let mut whole = made.whole(made.piece(0));
     whole.parts = vec![Part::Padding { length: 32 * 1024 }];
     store.complete(&[whole])[0].as_ref().unwrap();
@@ -190,8 +186,7 @@ fn padding_is_never_written_and_reads_as_zeros() {
         32 * KIB,
         &[file("a", 40 * KIB), padding(24 * KIB), file("b", 10 * KIB)],
     );
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     let mut wholes = made.wholes();
     // Nobody sends a block that is nothing but padding.
     wholes[1].parts.truncate(1);

@@ -15,21 +15,10 @@ use rarest_piece_store::{
 
 use crate::{
     foreign::{METAINFO, resume_data_does_no_harm},
-    made::{self, Made, file},
+    made::{self, file},
 };
 
 const KIB: usize = 1024;
-
-fn torrent() -> Made {
-    made::v1(
-        32 * KIB,
-        &[
-            file("a", 64 * KIB),
-            file("b", 50 * KIB),
-            file("c", 100 * KIB),
-        ],
-    )
-}
 
 const TOTALS: Totals = Totals {
     downloaded: 1 << 40,
@@ -42,7 +31,7 @@ fn numbers(pieces: &[PieceIndex]) -> Vec<u32> {
 
 #[test]
 fn a_restart_believes_what_is_unchanged_without_a_check() {
-    let made = torrent();
+    let made = made::three_files();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("resume");
     let store = made.in_folder(folder.path());
@@ -68,7 +57,7 @@ fn a_restart_believes_what_is_unchanged_without_a_check() {
 
 #[test]
 fn no_resume_file_is_no_error() {
-    let made = torrent();
+    let made = made::three_files();
     let folder = tempfile::tempdir().unwrap();
     let loaded = Resume::load(&folder.path().join("none"), &made.metainfo).unwrap();
     assert!(loaded.is_none());
@@ -76,10 +65,8 @@ fn no_resume_file_is_no_error() {
 
 #[test]
 fn files_that_changed_are_checked_again_and_the_others_believed() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     let resume = store.resume(TOTALS).unwrap();
     drop(store);
 
@@ -102,10 +89,8 @@ fn files_that_changed_are_checked_again_and_the_others_believed() {
 
 #[test]
 fn the_same_size_with_another_time_is_checked_again() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let made = made::three_files();
+    let (folder, store) = made.complete_in_folder();
     let resume = store.resume(TOTALS).unwrap();
     let a = File::options()
         .write(true)
@@ -119,9 +104,8 @@ fn the_same_size_with_another_time_is_checked_again() {
 
 #[test]
 fn what_is_verified_after_the_last_save_is_found_again_by_a_check() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     store.complete(&[made.whole(made.piece(0))])[0]
         .as_ref()
         .unwrap();
@@ -141,9 +125,8 @@ fn what_is_verified_after_the_last_save_is_found_again_by_a_check() {
 
 #[test]
 fn spilled_blocks_survive_a_restart_and_complete_their_piece() {
-    let made = torrent();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let made = made::three_files();
+    let (folder, store) = made.in_new_folder();
     let piece = made.piece(3);
     let blocks: Vec<_> = made.geometry().blocks(piece).collect();
     store.spill(&[(blocks[1], made.bytes(blocks[1]))]).unwrap();
@@ -165,7 +148,7 @@ fn spilled_blocks_survive_a_restart_and_complete_their_piece() {
 
 #[test]
 fn a_save_replaces_the_file_as_a_whole_and_leaves_nothing_else() {
-    let made = torrent();
+    let made = made::three_files();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("resume");
     let store = made.in_folder(&folder.path().join("data"));
@@ -196,11 +179,9 @@ fn a_save_replaces_the_file_as_a_whole_and_leaves_nothing_else() {
 
 #[test]
 fn foreign_and_damaged_resume_data_is_refused_with_the_reason() {
-    let made = torrent();
+    let made = made::three_files();
     let other = made::hybrid(32 * KIB, &[file("a", 64 * KIB)]);
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let (_folder, store) = made.complete_in_folder();
     let good = store.resume(TOTALS).unwrap().encode(&made.metainfo);
     let decode = |bytes: &[u8]| Resume::decode(bytes, &made.metainfo).unwrap_err();
     assert_eq!(
@@ -236,7 +217,7 @@ fn foreign_and_damaged_resume_data_is_refused_with_the_reason() {
 
 #[test]
 fn a_resume_file_beyond_the_limit_is_not_read_into_memory() {
-    let made = torrent();
+    let made = made::three_files();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("resume");
     File::create(&path)
@@ -267,7 +248,7 @@ proptest::proptest! {
 
     #[test]
     fn resume_data_survives_encoding(pieces: [bool; 7], skipped: [bool; 3], downloaded: u64, spilled: [bool; 7]) {
-        let made = torrent();
+        let made = made::three_files();
         let folder = tempfile::tempdir().unwrap();
         let store = made.in_folder(folder.path());
         store.skip(made.metainfo.info().files().zip(skipped).filter(|(_, skipped)| *skipped).map(|(file, _)| file.index())).unwrap();

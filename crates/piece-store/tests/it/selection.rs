@@ -33,8 +33,7 @@ fn pieces_of(made: &Made, path: &str) -> Vec<rarest_metainfo::PieceIndex> {
 #[test]
 fn an_unwanted_file_is_never_created_and_its_part_of_a_piece_is_served() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store
         .skip([made.file("b"), made.file("c"), made.file("d")])
         .unwrap();
@@ -67,8 +66,7 @@ fn an_unwanted_file_is_never_created_and_its_part_of_a_piece_is_served() {
 #[test]
 fn what_was_kept_moves_to_its_file_when_that_is_wanted() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store
         .skip([made.file("b"), made.file("c"), made.file("d")])
         .unwrap();
@@ -97,8 +95,7 @@ fn what_was_kept_moves_to_its_file_when_that_is_wanted() {
 #[test]
 fn a_file_that_exists_stays_when_it_is_no_longer_wanted() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store.complete(&[made.whole(made.piece(0))])[0]
         .as_ref()
         .unwrap();
@@ -113,8 +110,7 @@ fn a_file_that_exists_stays_when_it_is_no_longer_wanted() {
 #[test]
 fn parts_survive_a_restart() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store.skip([made.file("b")]).unwrap();
     made.fill(&store);
     let resume = store.resume(Totals::default()).unwrap();
@@ -134,8 +130,7 @@ fn parts_survive_a_restart() {
 #[test]
 fn a_damaged_parts_file_costs_a_check_and_nothing_else() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store.skip([made.file("b")]).unwrap();
     made.fill(&store);
     let resume = store.resume(Totals::default()).unwrap();
@@ -164,8 +159,7 @@ fn the_parts_file_is_no_larger_than_what_is_in_it() {
         .map(|index| file(&format!("{index:02}"), 320 * KIB + 1))
         .collect();
     let made = made::v1(32 * KIB, &files);
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     store
         .skip(
             made.metainfo
@@ -192,9 +186,7 @@ fn the_parts_file_is_no_larger_than_what_is_in_it() {
 #[test]
 fn what_a_kill_left_of_a_move_is_deleted_with_the_torrent() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
-    made.fill(&store);
+    let (folder, store) = made.complete_in_folder();
     let b = made.file("b").get();
     let name = parts_file(&made.metainfo).replace(".parts", &format!(".{b}.moving"));
     fs::write(folder.path().join("torrent").join(name), "half").unwrap();
@@ -205,8 +197,7 @@ fn what_a_kill_left_of_a_move_is_deleted_with_the_torrent() {
 #[test]
 fn a_choice_that_was_never_saved_loses_nothing() {
     let made = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let store = made.in_folder(folder.path());
+    let (folder, store) = made.in_new_folder();
     let resume = store.resume(Totals::default()).unwrap();
     store.skip([made.file("b")]).unwrap();
     made.fill(&store);

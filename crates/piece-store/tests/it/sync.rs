@@ -13,9 +13,7 @@ use rarest_piece_store::{
     Totals,
 };
 
-use crate::made::{self, Made, file};
-
-const KIB: usize = 1024;
+use crate::made::{self, Made};
 
 /// A disk behind a cache, as a system has it: a sync that fails drops what was not written.
 #[derive(Default)]
@@ -113,17 +111,6 @@ impl Storage for Volatile {
     }
 }
 
-fn torrent() -> Made {
-    made::v1(
-        32 * KIB,
-        &[
-            file("a", 64 * KIB),
-            file("b", 50 * KIB),
-            file("c", 100 * KIB),
-        ],
-    )
-}
-
 fn numbers(pieces: impl IntoIterator<Item = PieceIndex>) -> Vec<u32> {
     pieces.into_iter().map(PieceIndex::get).collect()
 }
@@ -151,7 +138,7 @@ fn lost_by_sync<S: Storage>(store: &PieceStore<S>) -> Vec<u32> {
 
 #[test]
 fn what_was_written_since_the_last_sync_is_lost_with_the_next() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Volatile::default());
     complete(&made, &store, [0, 4]);
     store.sync().unwrap();
@@ -175,7 +162,7 @@ fn what_was_written_since_the_last_sync_is_lost_with_the_next() {
 
 #[test]
 fn resume_data_is_not_made_of_what_was_lost() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Volatile::default());
     complete(&made, &store, [0]);
     store.resume(Totals::default()).unwrap();
@@ -195,7 +182,7 @@ fn resume_data_is_not_made_of_what_was_lost() {
 
 #[test]
 fn what_was_not_synced_once_is_lost_again_until_it_is() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Volatile::default());
     complete(&made, &store, [5]);
     store.storage().fail(Operation::Sync, None);
@@ -212,7 +199,7 @@ fn what_was_not_synced_once_is_lost_again_until_it_is() {
 
 #[test]
 fn spilled_blocks_are_lost_as_well() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Volatile::default());
     let block = made.geometry().block_at(made.piece(4), 1).unwrap();
     store.spill(&[(block, made.bytes(block))]).unwrap();
@@ -230,7 +217,7 @@ fn spilled_blocks_are_lost_as_well() {
 
 #[test]
 fn a_sync_that_did_not_begin_loses_nothing() {
-    let made = torrent();
+    let made = made::three_files();
     let store = made.store(Volatile::default());
     made.fill(&store);
     store.storage().fail(Operation::Open, None);
@@ -252,7 +239,7 @@ fn shared(made: &Made) -> (Shared, Weak<PieceStore<Arc<Volatile>>>) {
 
 #[test]
 fn a_check_does_not_believe_what_it_read_before_a_sync_failed() {
-    let made = torrent();
+    let made = made::three_files();
     let (store, weak) = shared(&made);
     complete(&made, &store, [5]);
     store.storage().fail(Operation::Sync, None);
@@ -266,7 +253,7 @@ fn a_check_does_not_believe_what_it_read_before_a_sync_failed() {
 
 #[test]
 fn a_piece_is_not_completed_with_a_block_that_a_failed_sync_took() {
-    let made = torrent();
+    let made = made::three_files();
     let (store, weak) = shared(&made);
     let block = made.geometry().block_at(made.piece(4), 1).unwrap();
     store.spill(&[(block, made.bytes(block))]).unwrap();
