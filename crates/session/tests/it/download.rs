@@ -11,11 +11,7 @@ use crate::world::{PATIENCE, Peer, Sample, until, within};
 async fn a_torrent_goes_from_one_session_to_another() {
     let sample = Sample::file("one.bin", 3_000_000, 64 * 1024);
     let seed = Peer::seeding(&sample).await;
-    let leech = Peer::start().await;
-    let torrent = leech.download(&sample, &[&seed]).await;
-    within(torrent.completed()).await.unwrap();
-    sample.assert_in(leech.folder.path());
-    leech.shut_down().await;
+    seed.assert_serves(&sample).await;
     seed.shut_down().await;
 }
 
@@ -29,11 +25,7 @@ async fn files_in_folders_come_out_as_they_were() {
     ];
     let sample = Sample::folder("folder", &files, 32 * 1024);
     let seed = Peer::seeding(&sample).await;
-    let leech = Peer::start().await;
-    let torrent = leech.download(&sample, &[&seed]).await;
-    within(torrent.completed()).await.unwrap();
-    sample.assert_in(leech.folder.path());
-    leech.shut_down().await;
+    seed.assert_serves(&sample).await;
     seed.shut_down().await;
 }
 
@@ -44,11 +36,7 @@ async fn every_version_of_torrents_is_downloaded() {
         let builder = Builder::new(version).piece_length(32 * 1024);
         let sample = Sample::folder_of(&builder, "version", &files);
         let seed = Peer::seeding(&sample).await;
-        let leech = Peer::start().await;
-        let torrent = leech.download(&sample, &[&seed]).await;
-        within(torrent.completed()).await.unwrap();
-        sample.assert_in(leech.folder.path());
-        leech.shut_down().await;
+        seed.assert_serves(&sample).await;
         seed.shut_down().await;
     }
 }

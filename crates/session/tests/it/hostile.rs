@@ -182,11 +182,7 @@ async fn whatever_strangers_say_the_next_peer_is_served() {
     stream.write_all(&unknown[..30]).await.unwrap();
     drop(stream);
 
-    let leech = Peer::start().await;
-    let torrent = leech.download(&sample, &[&seed]).await;
-    within(torrent.completed()).await.unwrap();
-    sample.assert_in(leech.folder.path());
-    leech.shut_down().await;
+    seed.assert_serves(&sample).await;
     seed.shut_down().await;
 }
 
@@ -204,10 +200,7 @@ async fn a_peer_that_says_nothing_is_closed_after_the_time_out() {
     for mut stream in silent {
         assert_eq!(within(stream.read(&mut [0; 1])).await.unwrap_or(0), 0);
     }
-    let leech = Peer::start().await;
-    let torrent = leech.download(&sample, &[&peer]).await;
-    within(torrent.completed()).await.unwrap();
-    leech.shut_down().await;
+    peer.assert_serves(&sample).await;
     peer.shut_down().await;
 }
 

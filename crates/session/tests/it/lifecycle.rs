@@ -156,10 +156,7 @@ async fn an_idle_torrent_answers_peers_and_commands() {
     tokio::task::yield_now().await;
     tokio::time::resume();
     assert_eq!(within(seeding.recheck()).await.unwrap(), 7);
-    let leech = Peer::start().await;
-    let torrent = leech.download(&sample, &[&seed]).await;
-    within(torrent.completed()).await.unwrap();
-    leech.shut_down().await;
+    seed.assert_serves(&sample).await;
     seed.shut_down().await;
 }
 

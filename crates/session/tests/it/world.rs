@@ -149,6 +149,15 @@ impl Peer {
         adding.start().await.unwrap()
     }
 
+    /// Another session downloads all of `sample` from this one, and has the same bytes in the end.
+    pub(crate) async fn assert_serves(&self, sample: &Sample) {
+        let leech = Self::start().await;
+        let torrent = leech.download(sample, &[self]).await;
+        within(torrent.completed()).await.unwrap();
+        sample.assert_in(leech.folder.path());
+        leech.shut_down().await;
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.session.listen_addresses()[0]
     }
