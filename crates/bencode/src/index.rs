@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::options::{Mode, Options, Trailing};
-use crate::scan::{self, Scanned};
-use crate::{DecodeError, DecodeErrorKind, Departure, Expected, Remark};
+use crate::cursor::{Cursor, Refused};
+use crate::{DecodeError, Departure, Expected, Options, Remark};
 
 /// One value, key or end of a container, in the order of the input.
 ///
@@ -27,11 +26,12 @@ pub(crate) struct Index {
 }
 
 /// The container that is being filled.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+#[derive(Clone, Copy)]
+enum Place<'input> {
     Root,
     List,
-    Dict,
+    /// With the key that ended last.
+    Dict(Option<&'input [u8]>),
 }
 
 /// The parent of the root.
@@ -42,49 +42,27 @@ const FIRST_TOKENS: usize = 64;
 
 struct Builder<'input> {
     input: &'input [u8],
-    mode: Mode,
+    cursor: Cursor<'input>,
     tokens: Vec<Token>,
-    remarks: Vec<Remark>,
     /// Dictionaries with a key out of order, possibly more than once: their duplicates need not be neighbours.
     unsorted: Vec<u32>,
-    /// Values and keys that may still come.
-    items_left: u32,
-    place: Place,
     /// The open container; its `link` is its own parent until it ends.
     parent: u32,
-    /// The key in front of the value that ended last in the open dictionary.
-    last_key: Option<u32>,
 }
 
 impl Index {
     pub(crate) fn build(input: &[u8], options: &Options) -> Result<Self, DecodeError> {
-        let limit = options.max_input_length;
-        if input.len() > limit {
-            let length = input.len();
-            return Err(DecodeErrorKind::InputTooLong { length, limit }.at(limit));
-        }
         let mut builder = Builder {
             input,
-            mode: options.mode,
-            tokens: Vec::with_capacity(FIRST_TOKENS.min(input.len() + 1)),
-            remarks: Vec::new(),
+            cursor: Cursor::new(input, options),
+            tokens: Vec::new(),
             unsorted: Vec::new(),
-            items_left: options.max_items,
-            place: Place::Root,
             parent: NO_TOKEN,
-            last_key: None,
         };
-        let end = builder.value(options)?;
-        if end < input.len() && options.trailing == Trailing::Refuse {
-            let length = input.len() - end;
-            return Err(DecodeErrorKind::TrailingData { length }.at(end));
+        match builder.root() {
+            Ok(()) => Ok(builder.finish()),
+            Err(Refused) => Err(builder.cursor.error().expect("it says why it refused")),
         }
-        builder.push(end, 0);
-        builder.find_distant_duplicates();
-        Ok(Self {
-            tokens: builder.tokens,
-            remarks: builder.remarks,
-        })
     }
 
     /// The content of the byte string at `token`.
@@ -108,80 +86,65 @@ fn narrow(number: usize) -> u32 {
     number as u32
 }
 
-impl Builder<'_> {
-    /// Reads the root value and all inside it; gives where it ends.
-    fn value(&mut self, options: &Options) -> Result<usize, DecodeError> {
-        let input = self.input;
-        let mut at = 0;
-        let mut depth = 0_u16;
+impl<'input> Builder<'input> {
+    /// Reads the whole input.
+    fn root(&mut self) -> Result<(), Refused> {
+        self.cursor.check_length()?;
+        self.tokens.reserve(FIRST_TOKENS.min(self.input.len() + 1));
+        self.value()?;
+        self.cursor.check_trailing()?;
+        self.push(self.cursor.offset(), 0);
+        Ok(())
+    }
+
+    /// Reads the root value and all inside it.
+    fn value(&mut self) -> Result<(), Refused> {
+        let mut place = Place::Root;
         loop {
-            let Some(&byte) = input.get(at) else {
-                return Err(DecodeErrorKind::UnexpectedEnd.at(at));
-            };
-            match byte {
-                b'0'..=b'9' => {
-                    self.count(at, options)?;
-                    let scanned = scan::byte_string(input, at)?;
-                    at = self.scalar(at, scanned)?;
+            let start = self.cursor.offset();
+            match self.cursor.peek() {
+                Some(b'0'..=b'9') => {
+                    let content = self.cursor.bytes()?;
+                    self.push_string(start, content);
                 }
-                b'i' => {
-                    self.count(at, options)?;
-                    let scanned = scan::integer(input, at)?;
-                    at = self.scalar(at, scanned)?;
+                Some(b'i') => {
+                    self.cursor.int()?;
+                    self.push(start, 0);
                 }
-                b'l' | b'd' => {
-                    self.count(at, options)?;
-                    if depth == options.max_depth {
-                        return Err(DecodeErrorKind::TooDeep { limit: depth }.at(at));
+                Some(b'l') => {
+                    self.cursor.open()?;
+                    self.open(start);
+                    place = Place::List;
+                    continue;
+                }
+                Some(b'd') => {
+                    self.cursor.open()?;
+                    self.open(start);
+                    place = Place::Dict(None);
+                }
+                _ => match place {
+                    Place::List if self.cursor.close() => {
+                        place = self.close(start);
                     }
-                    depth += 1;
-                    let opened = narrow(self.tokens.len());
-                    self.push(at, self.parent);
-                    self.parent = opened;
-                    at += 1;
-                    if byte == b'l' {
-                        self.place = Place::List;
-                        continue;
+                    Place::List => return Err(self.cursor.unexpected(Expected::ValueOrEnd)),
+                    Place::Root | Place::Dict(_) => {
+                        return Err(self.cursor.unexpected(Expected::Value));
                     }
-                    self.place = Place::Dict;
-                    self.last_key = None;
-                }
-                b'e' if self.place == Place::List => {
-                    self.close(at);
-                    depth -= 1;
-                    at += 1;
-                }
-                byte => {
-                    let expected = match self.place {
-                        Place::List => Expected::ValueOrEnd,
-                        Place::Root | Place::Dict => Expected::Value,
-                    };
-                    return Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(at));
-                }
+                },
             }
             // A value has ended or a dictionary has begun: up to the next value.
             loop {
-                match self.place {
-                    Place::Root => return Ok(at),
+                let start = self.cursor.offset();
+                match place {
+                    Place::Root => return Ok(()),
                     Place::List => break,
-                    Place::Dict => {}
-                }
-                match input.get(at) {
-                    Some(b'0'..=b'9') => {
-                        self.count(at, options)?;
-                        at = self.key(at)?;
+                    Place::Dict(_) if self.cursor.close() => {
+                        place = self.close(start);
+                    }
+                    Place::Dict(last_key) => {
+                        place = Place::Dict(Some(self.key(start, last_key)?));
                         break;
                     }
-                    Some(b'e') => {
-                        self.close(at);
-                        depth -= 1;
-                        at += 1;
-                    }
-                    Some(&byte) => {
-                        let expected = Expected::KeyOrEnd;
-                        return Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(at));
-                    }
-                    None => return Err(DecodeErrorKind::UnexpectedEnd.at(at)),
                 }
             }
         }
@@ -193,116 +156,100 @@ impl Builder<'_> {
         self.tokens.push(Token { start, link });
     }
 
-    /// Counts a value or key that begins at `at`.
+    /// Keeps the string at `start`, which the cursor has just stepped over.
     #[inline]
-    fn count(&mut self, at: usize, options: &Options) -> Result<(), DecodeError> {
-        let Some(left) = self.items_left.checked_sub(1) else {
-            let limit = options.max_items;
-            return Err(DecodeErrorKind::TooManyItems { limit }.at(at));
-        };
-        self.items_left = left;
-        Ok(())
+    fn push_string(&mut self, start: usize, content: &[u8]) {
+        let header = self.cursor.offset() - content.len() - start;
+        self.push(start, narrow(header));
     }
 
-    /// Keeps an integer or byte string that is a value; gives where it ends.
+    /// Keeps the key at `start`, behind the key `last`.
     #[inline]
-    fn scalar(&mut self, start: usize, scanned: Scanned) -> Result<usize, DecodeError> {
-        if let Some(departure) = scanned.departure {
-            self.depart(start, departure)?;
+    fn key(&mut self, start: usize, last: Option<&[u8]>) -> Result<&'input [u8], Refused> {
+        let remarks = self.cursor.remarks().len();
+        let key = self.cursor.key(last)?;
+        self.push_string(start, key);
+        if self.cursor.remarks().len() != remarks {
+            self.find_out_of_order();
         }
-        // The key of this value; meaningless, and not looked at, outside of a dictionary.
-        self.last_key = narrow(self.tokens.len()).checked_sub(1);
-        self.push(start, narrow(scanned.header));
-        Ok(scanned.end)
+        Ok(key)
     }
 
-    /// Keeps the key at `start`; gives where it ends.
-    #[inline]
-    fn key(&mut self, start: usize) -> Result<usize, DecodeError> {
-        let scanned = scan::byte_string(self.input, start)?;
-        if let Some(departure) = scanned.departure {
-            self.depart(start, departure)?;
-        }
-        if let Some(last) = self.last_key {
-            let last = content(&self.tokens, self.input, last);
-            let key = &self.input[start + scanned.header..scanned.end];
-            if let Some(departure) = scan::key_departure(last, key) {
-                self.key_out_of_order(start, departure)?;
-            }
-        }
-        self.push(start, narrow(scanned.header));
-        Ok(scanned.end)
-    }
-
+    /// Remembers the open dictionary, if its last key was just found to be out of order.
     #[cold]
-    fn key_out_of_order(&mut self, start: usize, departure: Departure) -> Result<(), DecodeError> {
-        self.depart(start, departure)?;
-        if departure == Departure::UnsortedKey && self.unsorted.last() != Some(&self.parent) {
+    fn find_out_of_order(&mut self) {
+        let is_unsorted = (self.cursor.remarks().last())
+            .is_some_and(|remark| remark.departure == Departure::UnsortedKey);
+        if is_unsorted && self.unsorted.last() != Some(&self.parent) {
             self.unsorted.push(self.parent);
         }
-        Ok(())
     }
 
-    #[cold]
-    fn depart(&mut self, start: usize, departure: Departure) -> Result<(), DecodeError> {
-        match self.mode {
-            Mode::Canonical => Err(DecodeErrorKind::NotCanonical(departure).at(start)),
-            Mode::Lenient => {
-                let offset = narrow(start);
-                self.remarks.push(Remark { offset, departure });
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends the open container with the `e` at `at`.
+    /// Begins the list or dictionary at `start`.
     #[inline]
-    fn close(&mut self, at: usize) {
-        self.push(at, 0);
+    fn open(&mut self, start: usize) {
+        let opened = narrow(self.tokens.len());
+        self.push(start, self.parent);
+        self.parent = opened;
+    }
+
+    /// Ends the open container with the `e` at `start`; gives where that leads.
+    #[inline]
+    fn close(&mut self, start: usize) -> Place<'input> {
+        self.push(start, 0);
         let behind = narrow(self.tokens.len());
         let closed = self.parent;
         let token = &mut self.tokens[closed as usize];
         self.parent = core::mem::replace(&mut token.link, behind);
-        self.last_key = closed.checked_sub(1);
-        self.place = match self.tokens.get(self.parent as usize) {
+        match self.tokens.get(self.parent as usize) {
             None => Place::Root,
-            Some(parent) if self.input[parent.start as usize] == b'd' => Place::Dict,
+            Some(parent) if self.input[parent.start as usize] == b'd' => {
+                // Its key is the token in front.
+                Place::Dict(Some(content(&self.tokens, self.input, closed - 1)))
+            }
             Some(_) => Place::List,
-        };
+        }
     }
 
-    /// Remarks the keys of unsorted dictionaries that repeat a key other than the one in front of them.
-    fn find_distant_duplicates(&mut self) {
-        if self.unsorted.is_empty() {
-            return;
+    fn finish(self) -> Index {
+        let distant = self.distant_duplicates();
+        let mut remarks = self.cursor.into_remarks();
+        if !distant.is_empty() {
+            remarks.extend(distant);
+            remarks.sort_unstable();
+            // Neighbours that are equal were remarked on the way.
+            remarks.dedup();
         }
-        self.unsorted.sort_unstable();
-        self.unsorted.dedup();
+        Index {
+            tokens: self.tokens,
+            remarks,
+        }
+    }
+
+    /// Remarks on the keys of unsorted dictionaries that repeat a key, whether or not it is the one in front of them.
+    fn distant_duplicates(&self) -> Vec<Remark> {
+        let mut unsorted = self.unsorted.clone();
+        unsorted.sort_unstable();
+        unsorted.dedup();
+        let mut remarks = Vec::new();
         let mut keys: Vec<(&[u8], u32)> = Vec::new();
-        for &dict in &self.unsorted {
+        for &dict in &unsorted {
             keys.clear();
             let behind = self.tokens[dict as usize].link;
             let mut key = dict + 1;
             while key + 1 < behind {
-                keys.push((
-                    content(&self.tokens, self.input, key),
-                    self.tokens[key as usize].start,
-                ));
+                let content = content(&self.tokens, self.input, key);
+                keys.push((content, self.tokens[key as usize].start));
                 key = next_sibling(&self.tokens, self.input, key + 1);
             }
             keys.sort_unstable();
-            for pair in keys.windows(2) {
-                if pair[0].0 == pair[1].0 {
-                    self.remarks.push(Remark {
-                        offset: pair[1].1,
-                        departure: Departure::DuplicateKey,
-                    });
-                }
-            }
+            let twins = keys.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+            remarks.extend(twins.map(|pair| Remark {
+                offset: pair[1].1,
+                departure: Departure::DuplicateKey,
+            }));
         }
-        self.remarks.sort_unstable();
-        // Neighbours that are equal were remarked on the way.
-        self.remarks.dedup();
+        remarks
     }
 }
 

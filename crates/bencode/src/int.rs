@@ -36,13 +36,20 @@ impl<'input> Int<'input> {
     }
 
     /// The number, if it is in `u64`.
+    #[inline]
     #[must_use]
     pub fn to_u64(self) -> Option<u64> {
+        /// As many digits cannot be too large.
+        const SAFE_DIGITS: usize = 19;
         let digits = match self.text {
             [b'-', digits @ ..] if digits.iter().all(|&digit| digit == b'0') => digits,
             [b'-', ..] => return None,
             digits => digits,
         };
+        if digits.len() <= SAFE_DIGITS {
+            let append = |number, digit: &u8| number * 10 + u64::from(digit - b'0');
+            return Some(digits.iter().fold(0, append));
+        }
         digits.iter().try_fold(0_u64, |number, digit| {
             number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
         })

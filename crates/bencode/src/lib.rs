@@ -7,6 +7,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod cursor;
 #[cfg(feature = "serde")]
 mod de;
 mod document;

@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::options::{Mode, Options, Trailing};
-use crate::scan::{self, Scanned};
-use crate::{DecodeError, DecodeErrorKind, Departure, Expected, Int, Kind, Raw, Remark};
+use crate::cursor::{Container, Cursor, Refused};
+use crate::{DecodeError, Expected, Int, Kind, Options, Raw, Remark};
 
 /// One step through a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,31 +39,22 @@ pub enum Event<'input> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Reader<'input> {
-    input: &'input [u8],
-    options: Options,
-    at: usize,
-    items_left: u32,
+    cursor: Cursor<'input>,
     open: Vec<Container<'input>>,
     next: Next,
-    remarks: Vec<Remark>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Container<'input> {
-    List,
-    Dict { last_key: Option<&'input [u8]> },
 }
 
 /// What has to come next.
 #[derive(Clone, Copy, Debug)]
 enum Next {
+    /// The outermost value; how long the input is has not been looked at.
+    Start,
     Value,
     ItemOrEnd,
     KeyOrEnd,
     /// The value has ended; what follows it has not been looked at.
     EndOfInput,
     Nothing,
-    Failed(DecodeError),
 }
 
 impl<'input> Reader<'input> {
@@ -77,20 +67,10 @@ impl<'input> Reader<'input> {
     /// Reads the value at the start of `input`.
     #[must_use]
     pub fn with_options(input: &'input [u8], options: &Options) -> Self {
-        let (length, limit) = (input.len(), options.max_input_length);
-        let next = if length > limit {
-            Next::Failed(DecodeErrorKind::InputTooLong { length, limit }.at(limit))
-        } else {
-            Next::Value
-        };
         Self {
-            input,
-            options: *options,
-            at: 0,
-            items_left: options.max_items,
+            cursor: Cursor::new(input, options),
             open: Vec::new(),
-            next,
-            remarks: Vec::new(),
+            next: Next::Start,
         }
     }
 
@@ -99,19 +79,7 @@ impl<'input> Reader<'input> {
     /// # Errors
     /// What is wrong with the input, and where; the same again at each later call.
     pub fn next_event(&mut self) -> Result<Option<Event<'input>>, DecodeError> {
-        let result = match self.next {
-            Next::Value => self.value(Expected::Value),
-            Next::ItemOrEnd if self.input.get(self.at) == Some(&b'e') => Ok(Some(self.close())),
-            Next::ItemOrEnd => self.value(Expected::ValueOrEnd),
-            Next::KeyOrEnd => self.key_or_end(),
-            Next::EndOfInput => self.end_of_input(),
-            Next::Nothing => Ok(None),
-            Next::Failed(error) => Err(error),
-        };
-        if let Err(error) = &result {
-            self.next = Next::Failed(*error);
-        }
-        result
+        self.unless_refused(Self::step)
     }
 
     /// Reads over the next value or key, with all that is inside, and gives its bytes as they stand.
@@ -124,16 +92,21 @@ impl<'input> Reader<'input> {
         if self.is_at_end() {
             return Ok(None);
         }
-        let start = self.at;
-        let depth = self.open.len();
-        loop {
-            if self.next_event()?.is_none() {
-                return Ok(None);
-            }
-            if self.open.len() <= depth {
-                return Ok(Some(Raw::from_checked(&self.input[start..self.at])));
-            }
-        }
+        self.unless_refused(|reader| {
+            let start = reader.cursor.rest();
+            let expected = match reader.next {
+                Next::Start | Next::Value => Expected::Value,
+                Next::ItemOrEnd => Expected::ValueOrEnd,
+                Next::KeyOrEnd | Next::EndOfInput | Next::Nothing => {
+                    reader.step()?;
+                    return Ok(Some(reader.cursor.raw_since(start)));
+                }
+            };
+            reader.cursor.check_length()?;
+            let raw = reader.cursor.skip(expected)?;
+            reader.value_ended();
+            Ok(Some(raw))
+        })
     }
 
     /// What the next value or key is; `None` at an end, and where neither can begin.
@@ -142,7 +115,7 @@ impl<'input> Reader<'input> {
         if self.is_at_end() {
             return None;
         }
-        match self.input.get(self.at)? {
+        match self.cursor.peek()? {
             b'i' => Some(Kind::Int),
             b'l' => Some(Kind::List),
             b'd' => Some(Kind::Dict),
@@ -152,18 +125,18 @@ impl<'input> Reader<'input> {
     }
 
     /// Whether the innermost list or dictionary ends here, or the whole value has ended.
-    pub(crate) fn is_at_end(&self) -> bool {
+    fn is_at_end(&self) -> bool {
         match self.next {
-            Next::ItemOrEnd | Next::KeyOrEnd => self.input.get(self.at) == Some(&b'e'),
+            Next::ItemOrEnd | Next::KeyOrEnd => self.cursor.peek() == Some(b'e'),
             Next::EndOfInput | Next::Nothing => true,
-            Next::Value | Next::Failed(_) => false,
+            Next::Start | Next::Value => false,
         }
     }
 
     /// Where the next event begins, counted in bytes from the start of the input; behind the value, where it ended.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.at
+        self.cursor.offset()
     }
 
     /// How many lists and dictionaries are open.
@@ -175,133 +148,83 @@ impl<'input> Reader<'input> {
     /// What was not canonical so far, in the order of the input.
     #[must_use]
     pub fn remarks(&self) -> &[Remark] {
-        &self.remarks
+        self.cursor.remarks()
+    }
+
+    /// Does something, unless the input was refused before.
+    #[inline]
+    fn unless_refused<T>(
+        &mut self,
+        action: impl FnOnce(&mut Self) -> Result<T, Refused>,
+    ) -> Result<T, DecodeError> {
+        if let Some(error) = self.cursor.error() {
+            return Err(error);
+        }
+        action(self).map_err(|Refused| self.cursor.error().expect("it says why it refused"))
     }
 
     #[inline]
-    fn value(&mut self, expected: Expected) -> Result<Option<Event<'input>>, DecodeError> {
-        let start = self.at;
-        let Some(&byte) = self.input.get(start) else {
-            return Err(DecodeErrorKind::UnexpectedEnd.at(start));
-        };
-        match byte {
-            b'0'..=b'9' => {
-                self.count()?;
-                let scanned = scan::byte_string(self.input, start)?;
-                let content = self.take(scanned)?;
+    fn step(&mut self) -> Result<Option<Event<'input>>, Refused> {
+        match self.next {
+            Next::Start => {
+                self.cursor.check_length()?;
+                self.value(Expected::Value).map(Some)
+            }
+            Next::Value => self.value(Expected::Value).map(Some),
+            Next::ItemOrEnd | Next::KeyOrEnd if self.cursor.close() => {
+                self.open.pop();
                 self.value_ended();
-                Ok(Some(Event::Bytes(content)))
+                Ok(Some(Event::End))
             }
-            b'i' => {
-                self.count()?;
-                let scanned = scan::integer(self.input, start)?;
-                let text = self.take(scanned)?;
-                self.value_ended();
-                Ok(Some(Event::Int(Int::new(&text[..text.len() - 1]))))
+            Next::ItemOrEnd => self.value(Expected::ValueOrEnd).map(Some),
+            Next::KeyOrEnd => self.key().map(Some),
+            Next::EndOfInput => {
+                self.cursor.check_trailing()?;
+                self.next = Next::Nothing;
+                Ok(None)
             }
-            b'l' => {
-                self.open(Container::List)?;
-                self.next = Next::ItemOrEnd;
-                Ok(Some(Event::List))
-            }
-            b'd' => {
-                self.open(Container::Dict { last_key: None })?;
-                self.next = Next::KeyOrEnd;
-                Ok(Some(Event::Dict))
-            }
-            _ => Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(start)),
+            Next::Nothing => Ok(None),
         }
     }
 
     #[inline]
-    fn key_or_end(&mut self) -> Result<Option<Event<'input>>, DecodeError> {
-        let start = self.at;
-        match self.input.get(start) {
+    fn value(&mut self, expected: Expected) -> Result<Event<'input>, Refused> {
+        match self.cursor.peek() {
             Some(b'0'..=b'9') => {
-                self.count()?;
-                let scanned = scan::byte_string(self.input, start)?;
-                let key = self.take(scanned)?;
-                let departure = match self.open.last_mut() {
-                    Some(Container::Dict { last_key }) => {
-                        let last = last_key.replace(key);
-                        last.and_then(|last| scan::key_departure(last, key))
-                    }
-                    Some(Container::List) | None => None,
-                };
-                self.remark(start, departure)?;
-                self.next = Next::Value;
-                Ok(Some(Event::Key(key)))
+                let bytes = self.cursor.bytes()?;
+                self.value_ended();
+                Ok(Event::Bytes(bytes))
             }
-            Some(b'e') => Ok(Some(self.close())),
-            Some(&byte) => {
-                let expected = Expected::KeyOrEnd;
-                Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(start))
+            Some(b'i') => {
+                let int = self.cursor.int()?;
+                self.value_ended();
+                Ok(Event::Int(int))
             }
-            None => Err(DecodeErrorKind::UnexpectedEnd.at(start)),
+            Some(b'l') => {
+                self.cursor.open()?;
+                self.open.push(Container::List);
+                self.next = Next::ItemOrEnd;
+                Ok(Event::List)
+            }
+            Some(b'd') => {
+                self.cursor.open()?;
+                self.open.push(Container::Dict { last_key: None });
+                self.next = Next::KeyOrEnd;
+                Ok(Event::Dict)
+            }
+            _ => Err(self.cursor.unexpected(expected)),
         }
-    }
-
-    fn end_of_input(&mut self) -> Result<Option<Event<'input>>, DecodeError> {
-        let length = self.input.len() - self.at;
-        if length > 0 && self.options.trailing == Trailing::Refuse {
-            return Err(DecodeErrorKind::TrailingData { length }.at(self.at));
-        }
-        self.next = Next::Nothing;
-        Ok(None)
-    }
-
-    /// Counts the value or key that begins here.
-    fn count(&mut self) -> Result<(), DecodeError> {
-        let Some(left) = self.items_left.checked_sub(1) else {
-            let limit = self.options.max_items;
-            return Err(DecodeErrorKind::TooManyItems { limit }.at(self.at));
-        };
-        self.items_left = left;
-        Ok(())
-    }
-
-    /// Steps over a byte string or integer; gives what stands behind its header.
-    #[inline]
-    fn take(&mut self, scanned: Scanned) -> Result<&'input [u8], DecodeError> {
-        self.remark(self.at, scanned.departure)?;
-        let content = &self.input[self.at + scanned.header..scanned.end];
-        self.at = scanned.end;
-        Ok(content)
     }
 
     #[inline]
-    fn remark(&mut self, start: usize, departure: Option<Departure>) -> Result<(), DecodeError> {
-        let Some(departure) = departure else {
-            return Ok(());
+    fn key(&mut self) -> Result<Event<'input>, Refused> {
+        let Some(Container::Dict { last_key }) = self.open.last_mut() else {
+            unreachable!("keys are expected in dictionaries alone");
         };
-        if self.options.mode == Mode::Canonical {
-            return Err(DecodeErrorKind::NotCanonical(departure).at(start));
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "inputs have at most `MAX_INPUT_LENGTH` bytes"
-        )]
-        let offset = start as u32;
-        self.remarks.push(Remark { offset, departure });
-        Ok(())
-    }
-
-    fn open(&mut self, container: Container<'input>) -> Result<(), DecodeError> {
-        self.count()?;
-        let limit = self.options.max_depth;
-        if self.open.len() >= usize::from(limit) {
-            return Err(DecodeErrorKind::TooDeep { limit }.at(self.at));
-        }
-        self.open.push(container);
-        self.at += 1;
-        Ok(())
-    }
-
-    fn close(&mut self) -> Event<'input> {
-        self.open.pop();
-        self.at += 1;
-        self.value_ended();
-        Event::End
+        let key = self.cursor.key(*last_key)?;
+        *last_key = Some(key);
+        self.next = Next::Value;
+        Ok(Event::Key(key))
     }
 
     fn value_ended(&mut self) {

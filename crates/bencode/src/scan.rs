@@ -1,4 +1,4 @@
-//! Byte strings and integers at a place of the input: the one grammar that reader and document share.
+//! Byte strings and integers at the front of the input: the one grammar that reader, document and deserializer share.
 
 use core::cmp::Ordering;
 
@@ -6,120 +6,154 @@ use crate::{
     DecodeError, DecodeErrorKind, Departure, Expected, Int, MAX_INTEGER_LENGTH, MAX_LENGTH_DIGITS,
 };
 
-/// What was found, and whether it is canonical.
+/// A byte string or integer.
 #[derive(Clone, Copy)]
-pub(crate) struct Scanned {
-    /// Bytes in front of the content: the length and its colon, or `i`.
-    pub(crate) header: usize,
-    /// Where the value ends in the input.
-    pub(crate) end: usize,
-    pub(crate) departure: Option<Departure>,
+pub(crate) struct Scanned<'input> {
+    /// The bytes of the string, or the text of the integer between `i` and `e`.
+    pub(crate) content: &'input [u8],
+    /// The input behind it.
+    pub(crate) rest: &'input [u8],
 }
 
-/// Reads the byte string at `start`, whose first byte is known to be a digit.
+/// What was found where a canonical byte string or integer was not, and how it departs from the canonical.
+pub(crate) type Judged<'input> = Result<(Scanned<'input>, Option<Departure>), DecodeError>;
+
+/// Reads a canonical byte string in front of `input`; `None` if there is none, which [`any_byte_string`] judges.
 #[inline]
-pub(crate) fn byte_string(input: &[u8], start: usize) -> Result<Scanned, DecodeError> {
-    // Nearly all lengths have one digit or two.
-    let (length, header) = match input[start..] {
-        [digit, b':', ..] => (u64::from(digit - b'0'), 2),
-        [ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..] => {
-            (u64::from(ten - b'0') * 10 + u64::from(one - b'0'), 3)
+pub(crate) fn byte_string(input: &[u8]) -> Option<Scanned<'_>> {
+    let mut length = u64::from(digit(*input.first()?)?);
+    let mut at = 1;
+    loop {
+        let byte = *input.get(at)?;
+        at += 1;
+        if byte == b':' {
+            break;
         }
-        _ => length(input, start)?,
-    };
-    let content = start + header;
-    let available = input.len() - content;
-    if length > available as u64 {
-        let declared = length;
-        let kind = DecodeErrorKind::StringCutShort {
-            declared,
-            available,
-        };
-        return Err(kind.at(start));
+        // No more zeros may follow one, and not so many digits that the length could overflow.
+        if length == 0 || at > MAX_LENGTH_DIGITS {
+            return None;
+        }
+        length = length * 10 + u64::from(digit(byte)?);
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "it is at most `available`, a usize"
-    )]
-    let end = content + length as usize;
-    let departure = (header > 2 && input[start] == b'0').then_some(Departure::LeadingZerosInLength);
-    Ok(Scanned {
-        header,
-        end,
-        departure,
-    })
+    let (content, rest) = input[at..].split_at_checked(length.try_into().ok()?)?;
+    Some(Scanned { content, rest })
 }
 
-/// Reads a length of any number of digits; gives it, and how many bytes it has with its colon.
-fn length(input: &[u8], start: usize) -> Result<(u64, usize), DecodeError> {
+#[inline]
+fn digit(byte: u8) -> Option<u8> {
+    Some(byte.wrapping_sub(b'0')).filter(|&digit| digit < 10)
+}
+
+/// Reads any byte string in front of `input`, which stands at `start` of the whole.
+#[cold]
+pub(crate) fn any_byte_string(input: &[u8], start: usize) -> Judged<'_> {
     let mut length = 0_u64;
-    for (digits, &byte) in input[start..].iter().enumerate() {
+    for (digits, &byte) in input.iter().enumerate() {
         match byte {
             b'0'..=b'9' if digits < MAX_LENGTH_DIGITS => {
                 length = length * 10 + u64::from(byte - b'0');
             }
             b'0'..=b'9' => return Err(DecodeErrorKind::LengthTooLarge.at(start)),
-            b':' => return Ok((length, digits + 1)),
+            b':' => {
+                let behind = &input[digits + 1..];
+                let split = usize::try_from(length).map(|length| behind.split_at_checked(length));
+                let Ok(Some((content, rest))) = split else {
+                    let kind = DecodeErrorKind::StringCutShort {
+                        declared: length,
+                        available: behind.len(),
+                    };
+                    return Err(kind.at(start));
+                };
+                let departure =
+                    (digits > 1 && input[0] == b'0').then_some(Departure::LeadingZerosInLength);
+                return Ok((Scanned { content, rest }, departure));
+            }
             _ => {
                 let expected = Expected::DigitOrColon;
                 return Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(start + digits));
             }
         }
     }
-    Err(DecodeErrorKind::UnexpectedEnd.at(input.len()))
+    Err(DecodeErrorKind::UnexpectedEnd.at(start + input.len()))
 }
 
-/// Reads the integer at `start`, whose first byte is known to be `i`.
+/// Most digits of an integer that is surely in `i64`.
+const COMMON_DIGITS: usize = 18;
+
+/// Reads a canonical integer of usual size in front of `input`; `None` if there is none, which [`any_integer`] judges.
 #[inline]
-pub(crate) fn integer(input: &[u8], start: usize) -> Result<Scanned, DecodeError> {
-    let text = start + 1;
-    let digits = text + usize::from(input.get(text) == Some(&b'-'));
-    let mut at = digits;
-    loop {
-        let Some(&byte) = input.get(at) else {
-            return Err(DecodeErrorKind::UnexpectedEnd.at(input.len()));
-        };
-        if !byte.is_ascii_digit() {
-            if byte == b'e' && at > digits {
-                break;
-            }
-            let expected = if at > digits {
-                Expected::DigitOrEnd
-            } else {
-                Expected::Digit
-            };
-            return Err(DecodeErrorKind::UnexpectedByte { byte, expected }.at(at));
-        }
+pub(crate) fn integer(input: &[u8]) -> Option<Scanned<'_>> {
+    let text = input.strip_prefix(b"i")?;
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let first = digit(*text.get(sign)?)?;
+    let mut at = sign + 1;
+    while *text.get(at)? != b'e' {
+        digit(text[at])?;
         at += 1;
-        if at - text > MAX_INTEGER_LENGTH {
-            return Err(DecodeErrorKind::IntegerTooLarge.at(start));
-        }
     }
+    let digits = at - sign;
+    // Zero has no sign, and no digits behind it.
+    if first == 0 && at > 1 || digits > COMMON_DIGITS {
+        return None;
+    }
+    let (content, rest) = text.split_at(at);
+    Some(Scanned {
+        content,
+        rest: &rest[1..],
+    })
+}
+
+/// Reads any integer in front of `input`, which stands at `start` of the whole.
+#[cold]
+pub(crate) fn any_integer(input: &[u8], start: usize) -> Judged<'_> {
+    let text = &input[1..];
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let digits = &text[sign..];
+    let count = (digits.iter().take(MAX_INTEGER_LENGTH + 1))
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (content, rest) = text.split_at(sign + count);
     // Only texts near the longest can be outside of 128 bits.
-    if at - text >= MAX_INTEGER_LENGTH - 1 && Int::new(&input[text..at]).to_i128().is_none() {
+    if content.len() > MAX_INTEGER_LENGTH
+        || content.len() >= MAX_INTEGER_LENGTH - 1 && Int::new(content).to_i128().is_none()
+    {
         return Err(DecodeErrorKind::IntegerTooLarge.at(start));
     }
-    let departure = match (input[digits], at - digits) {
-        (b'0', 1) if digits > text => Some(Departure::NegativeZero),
+    let rest = match rest {
+        [b'e', rest @ ..] if count > 0 => rest,
+        _ => return Err(no_end_of_integer(rest, count, start + 1 + content.len())),
+    };
+    let departure = match (digits[0], count) {
+        (b'0', 1) if sign > 0 => Some(Departure::NegativeZero),
         (b'0', 2..) => Some(Departure::LeadingZeros),
         _ => None,
     };
-    Ok(Scanned {
-        header: 1,
-        end: at + 1,
-        departure,
-    })
+    Ok((Scanned { content, rest }, departure))
+}
+
+/// What is wrong with `rest`, which stands at `at` behind as many digits of an integer.
+fn no_end_of_integer(rest: &[u8], digits: usize, at: usize) -> DecodeError {
+    let expected = if digits > 0 {
+        Expected::DigitOrEnd
+    } else {
+        Expected::Digit
+    };
+    match rest.first() {
+        Some(&byte) => DecodeErrorKind::UnexpectedByte { byte, expected }.at(at),
+        None => DecodeErrorKind::UnexpectedEnd.at(at),
+    }
 }
 
 /// What is not canonical about `key` behind the key `last`.
 #[inline]
 pub(crate) fn key_departure(last: &[u8], key: &[u8]) -> Option<Departure> {
     // The first bytes tell most keys apart without a call to compare memory.
-    let order = match (last.first(), key.first()) {
-        (Some(last), Some(key)) if last != key => last.cmp(key),
-        _ => last.cmp(key),
-    };
-    match order {
+    if let ([last, ..], [key, ..]) = (last, key)
+        && last < key
+    {
+        return None;
+    }
+    match last.cmp(key) {
         Ordering::Less => None,
         Ordering::Equal => Some(Departure::DuplicateKey),
         Ordering::Greater => Some(Departure::UnsortedKey),

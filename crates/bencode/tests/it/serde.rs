@@ -225,3 +225,22 @@ fn tuples_have_exactly_their_items() {
     assert!(from_bytes::<(u8, &str)>(b"li1ee").is_err());
     assert!(from_bytes::<(u8, &str)>(b"li1e1:x0:e").is_err());
 }
+
+#[test]
+fn refused_input_stays_refused_though_a_visitor_drops_the_error() {
+    struct Forgiving;
+
+    impl<'de> Deserialize<'de> for Forgiving {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let _ = u8::deserialize(deserializer);
+            Ok(Self)
+        }
+    }
+
+    assert!(from_bytes::<Vec<Forgiving>>(b"li1ee").is_ok());
+    let error = from_bytes::<Vec<Forgiving>>(b"li01ee").err();
+    let Some(DeserializeError::Decode(error)) = error else {
+        panic!("an error of decoding: {error:?}");
+    };
+    assert_eq!(error.offset, 1);
+}

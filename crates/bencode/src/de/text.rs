@@ -1,48 +1,52 @@
-//! Keys, and variants of an enum that are only their name.
+//! Text that is a value, a key, or the name of a variant.
 
 use serde::de::{self, Unexpected, Visitor};
 
-use super::DeserializeError;
+use super::Failure;
 
-/// A key, or the name of a variant that stands alone. Both may be asked for as text or as bytes.
-pub(super) struct BorrowedName<'input>(pub(super) &'input [u8]);
+/// A byte string that may be asked for as text or as bytes, or as the variant of an enum that has this name.
+pub(super) struct Text<'input>(pub(super) &'input [u8]);
 
-impl<'input> de::Deserializer<'input> for BorrowedName<'input> {
-    type Error = DeserializeError;
+impl<'input> Text<'input> {
+    /// What a type that wants no text was given.
+    pub(super) fn unexpected(&self) -> Unexpected<'input> {
+        match core::str::from_utf8(self.0) {
+            Ok(text) => Unexpected::Str(text),
+            Err(_) => Unexpected::Bytes(self.0),
+        }
+    }
+}
 
+impl<'input> de::Deserializer<'input> for Text<'input> {
+    type Error = Failure;
+
+    #[inline]
     fn is_human_readable(&self) -> bool {
         false
     }
 
-    fn deserialize_any<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
+    #[inline]
+    fn deserialize_any<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, Failure> {
         visitor.visit_borrowed_bytes(self.0)
     }
 
-    fn deserialize_str<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
+    #[inline]
+    fn deserialize_str<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, Failure> {
         match core::str::from_utf8(self.0) {
             Ok(text) => visitor.visit_borrowed_str(text),
-            Err(_) => Err(de::Error::invalid_type(Unexpected::Bytes(self.0), &visitor)),
+            Err(_) => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
         }
     }
 
-    fn deserialize_string<V: Visitor<'input>>(
-        self,
-        visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    fn deserialize_string<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_char<V: Visitor<'input>>(
-        self,
-        visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    fn deserialize_char<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'input>>(
-        self,
-        visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    fn deserialize_option<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, Failure> {
         visitor.visit_some(self)
     }
 
@@ -50,7 +54,7 @@ impl<'input> de::Deserializer<'input> for BorrowedName<'input> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    ) -> Result<V::Value, Failure> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -59,7 +63,7 @@ impl<'input> de::Deserializer<'input> for BorrowedName<'input> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    ) -> Result<V::Value, Failure> {
         visitor.visit_enum(self)
     }
 
@@ -70,14 +74,14 @@ impl<'input> de::Deserializer<'input> for BorrowedName<'input> {
     }
 }
 
-impl<'input> de::EnumAccess<'input> for BorrowedName<'input> {
-    type Error = DeserializeError;
+impl<'input> de::EnumAccess<'input> for Text<'input> {
+    type Error = Failure;
     type Variant = NoContent;
 
     fn variant_seed<S: de::DeserializeSeed<'input>>(
         self,
         seed: S,
-    ) -> Result<(S::Value, NoContent), DeserializeError> {
+    ) -> Result<(S::Value, NoContent), Failure> {
         Ok((seed.deserialize(self)?, NoContent))
     }
 }
@@ -86,16 +90,16 @@ impl<'input> de::EnumAccess<'input> for BorrowedName<'input> {
 pub(super) struct NoContent;
 
 impl<'input> de::VariantAccess<'input> for NoContent {
-    type Error = DeserializeError;
+    type Error = Failure;
 
-    fn unit_variant(self) -> Result<(), DeserializeError> {
+    fn unit_variant(self) -> Result<(), Failure> {
         Ok(())
     }
 
     fn newtype_variant_seed<S: de::DeserializeSeed<'input>>(
         self,
         _seed: S,
-    ) -> Result<S::Value, DeserializeError> {
+    ) -> Result<S::Value, Failure> {
         Err(de::Error::custom("the variant needs a value"))
     }
 
@@ -103,7 +107,7 @@ impl<'input> de::VariantAccess<'input> for NoContent {
         self,
         _length: usize,
         _visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    ) -> Result<V::Value, Failure> {
         Err(de::Error::custom("the variant needs a list"))
     }
 
@@ -111,7 +115,7 @@ impl<'input> de::VariantAccess<'input> for NoContent {
         self,
         _fields: &'static [&'static str],
         _visitor: V,
-    ) -> Result<V::Value, DeserializeError> {
+    ) -> Result<V::Value, Failure> {
         Err(de::Error::custom("the variant needs a dictionary"))
     }
 }
