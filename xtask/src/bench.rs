@@ -1,14 +1,14 @@
 //! `bench`: the micro benches of all crates, as one table.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{Task, cargo, table};
 
 pub(crate) const TASK: Task = Task {
     name: "bench",
     flags: "[FILTER]",
-    about: "Runs the divan benches of every crate (those whose name holds FILTER) and prints medians and rates.
-        Nothing to mend: it measures.",
+    about: "Runs the divan benches of every crate (those whose name holds FILTER) and prints medians and rates; then
+        `rarest` beside other libraries at the same work, with ratios. Nothing to mend: it measures.",
     run,
 };
 
@@ -31,11 +31,12 @@ fn run(mut parser: lexopt::Parser) -> Result<()> {
                 .map(|(bench, median, rate)| vec![member.folder.clone(), bench, median, rate]),
         );
     }
-    if rows.is_empty() {
-        bail!("no crate has such a bench");
+    if !rows.is_empty() {
+        table::print(&["crate", "bench", "median", "rate"], &rows);
     }
-    table::print(&["crate", "bench", "median", "rate"], &rows);
-    Ok(())
+    let mut contests = cargo::cargo(&["run", "--release", "--package=rarest-bench"]);
+    contests.args(["--features=aws-lc", "--bin=contests", "--"]);
+    cargo::run(contests.args(&filter))
 }
 
 /// Path, median time and median throughput of each bench in divan's tree.

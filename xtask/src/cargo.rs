@@ -82,16 +82,31 @@ pub(crate) struct Member {
     pub(crate) has_benches: bool,
 }
 
-/// All crates under `crates/`, by folder name.
+/// All crates that are published, by folder name.
 pub(crate) fn members() -> Result<Vec<Member>> {
     let metadata = metadata("Cargo.toml")?;
     let mut members: Vec<Member> = array(&metadata, "packages")?
         .iter()
+        .filter(|package| is_published(package))
         .map(member)
         .collect::<Result<_>>()?;
-    members.retain(|member| member.package != env!("CARGO_PKG_NAME"));
     members.sort_by(|a, b| a.folder.cmp(&b.folder));
     Ok(members)
+}
+
+/// The names of the packages that only this repository uses.
+pub(crate) fn unpublished() -> Result<Vec<String>> {
+    let metadata = metadata("Cargo.toml")?;
+    array(&metadata, "packages")?
+        .iter()
+        .filter(|package| !is_published(package))
+        .map(|package| string(package, "name").map(str::to_owned))
+        .collect()
+}
+
+/// Whether it may go to some registry: `publish = false` is a list of none.
+fn is_published(package: &Value) -> bool {
+    package["publish"] != Value::Array(Vec::new())
 }
 
 /// The answer of `cargo metadata` for one manifest, without its dependencies.

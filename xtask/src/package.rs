@@ -20,14 +20,19 @@ pub(crate) const TASK: Task = Task {
 const MAX_PACKAGE_BYTES: u64 = 1024 * 1024;
 
 fn run(mut parser: lexopt::Parser) -> Result<()> {
-    let mut arguments = vec!["package", "--workspace", "--exclude=xtask"];
+    let mut command = cargo::cargo(&["package", "--workspace"]);
+    for package in cargo::unpublished()? {
+        command.arg(format!("--exclude={package}"));
+    }
     match parser.next()? {
         None => {}
-        Some(lexopt::Arg::Long("no-verify")) => arguments.push("--no-verify"),
+        Some(lexopt::Arg::Long("no-verify")) => {
+            command.arg("--no-verify");
+        }
         Some(other) => return Err(other.unexpected().into()),
     }
     crate::no_more_flags(parser)?;
-    cargo::run(&mut cargo::cargo(&arguments))?;
+    cargo::run(&mut command)?;
     let metadata = cargo::metadata("Cargo.toml")?;
     let folder = Path::new(cargo::string(&metadata, "target_directory")?).join("package");
     let members = cargo::members()?;
