@@ -94,33 +94,58 @@ fn encode_requests(bencher: Bencher<'_, '_>) {
         });
 }
 
-/// Requests, blocks and events between two connections, 64 blocks at a time. The bytes of the blocks are copied once, as by
-/// a socket.
-#[divan::bench]
-fn connection_to_connection(bencher: Bencher<'_, '_>) {
+/// Requests, blocks and events between two connections, so many blocks at a time: what one costs must not grow with the
+/// requests in flight. The bytes of the blocks are copied once, as by a socket.
+#[divan::bench(args = [16, 64, 512, 4096])]
+fn connection_to_connection(bencher: Bencher<'_, '_>, in_flight: usize) {
     let geometry = geometry();
     let blocks = blocks(&geometry);
     let data = Bytes::from_static(&[0x5a; BLOCK_LENGTH]);
     bencher
-        .counter(BytesCount::new(blocks.len() * BLOCK_LENGTH))
+        .counter(ItemsCount::new(blocks.len()))
         .with_inputs(|| connected(&geometry))
         .bench_local_values(|(now, mut leecher, mut seeder)| {
             let (mut to_seeder, mut to_leecher) = (BytesMut::new(), BytesMut::new());
             let mut received = 0;
-            for batch in blocks.chunks(64) {
+            for batch in blocks.chunks(in_flight) {
                 leecher.handle_commands(now, batch.iter().copied().map(Command::Request));
                 carry(&mut leecher, &mut to_seeder);
                 seeder.handle_input(now, &mut to_seeder).unwrap();
                 while let Some(block) = seeder.poll_upload_request() {
                     seeder.send_block(now, block, data.clone());
                 }
-                carry(&mut seeder, &mut to_leecher);
-                leecher.handle_input(now, &mut to_leecher).unwrap();
-                while let Some(event) = leecher.poll_event() {
-                    received += usize::from(matches!(event, Event::Block { .. }));
+                while seeder.has_output() {
+                    write_once(&mut seeder, &mut to_leecher);
+                    leecher.handle_input(now, &mut to_leecher).unwrap();
+                    while let Some(event) = leecher.poll_event() {
+                        received += usize::from(matches!(event, Event::Block { .. }));
+                    }
                 }
             }
             assert_eq!(received, blocks.len());
+        });
+}
+
+/// Every request is made and then cancelled, the last one first, as when a peer became slow.
+#[divan::bench(args = [16, 64, 512, 4096])]
+fn requests_and_cancels(bencher: Bencher<'_, '_>, in_flight: usize) {
+    let geometry = geometry();
+    let blocks = blocks(&geometry);
+    bencher
+        .counter(ItemsCount::new(blocks.len()))
+        .with_inputs(|| connected(&geometry))
+        .bench_local_values(|(now, mut leecher, mut seeder)| {
+            let mut to_seeder = BytesMut::new();
+            for batch in blocks.chunks(in_flight) {
+                leecher.handle_commands(now, batch.iter().copied().map(Command::Request));
+                leecher.handle_commands(now, batch.iter().rev().copied().map(Command::Cancel));
+                carry(&mut leecher, &mut to_seeder);
+                seeder.handle_input(now, &mut to_seeder).unwrap();
+                let mut answers = BytesMut::new();
+                carry(&mut seeder, &mut answers);
+                leecher.handle_input(now, &mut answers).unwrap();
+                while leecher.poll_event().is_some() {}
+            }
         });
 }
 
@@ -137,15 +162,19 @@ fn blocks(geometry: &Geometry) -> Vec<Block> {
 /// What `writev` and `read` would do.
 fn carry(from: &mut Connection, to: &mut BytesMut) {
     while from.has_output() {
-        let output = from.output();
-        let mut slices = [IoSlice::new(&[]); 64];
-        let filled = output.chunks_vectored(&mut slices);
-        for slice in &slices[..filled] {
-            to.extend_from_slice(slice);
-        }
-        let written = slices[..filled].iter().map(|slice| slice.len()).sum();
-        output.advance(written);
+        write_once(from, to);
     }
+}
+
+fn write_once(from: &mut Connection, to: &mut BytesMut) {
+    let output = from.output();
+    let mut slices = [IoSlice::new(&[]); 64];
+    let filled = output.chunks_vectored(&mut slices);
+    for slice in &slices[..filled] {
+        to.extend_from_slice(slice);
+    }
+    let written = slices[..filled].iter().map(|slice| slice.len()).sum();
+    output.advance(written);
 }
 
 fn connected(geometry: &Arc<Geometry>) -> (Instant, Connection, Connection) {

@@ -61,9 +61,9 @@ pub const REJECT_GRACE: Duration = Duration::from_secs(15);
 /// Requests that a peer holds when it does not say how many (BEP 10, `reqq`, as libtorrent assumes).
 pub const DEFAULT_REQUEST_QUEUE: u32 = 250;
 
-/// Requests of the peer that we hold, as we announce in `reqq`: 32 MiB of 16 KiB blocks, enough for a gigabit at
-/// 250 ms. A request takes 12 bytes.
-pub const MAX_INCOMING_REQUESTS: u32 = 2048;
+/// Requests of the peer that we hold, as we announce in `reqq`: 64 MiB of 16 KiB blocks, enough for a gigabit at 500 ms, as between
+/// continents over a satellite. A gigabit at 300 ms takes 2,289 of them. A request takes 12 bytes, so a peer can make us hold 48 KiB.
+pub const MAX_INCOMING_REQUESTS: u32 = 4096;
 
 /// Requests that we gave up but whose block may still come without being a fault. The oldest are forgotten first.
 pub const MAX_FORGIVEN_REQUESTS: usize = 4096;

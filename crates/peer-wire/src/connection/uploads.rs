@@ -141,12 +141,12 @@ impl Uploads {
     }
 }
 
-/// Removes the oldest request for `block`. Answers come mostly in order, so it is mostly the first.
+/// Removes a request for `block`. Answers come mostly in order, so it is mostly the first; what is cancelled is mostly among the last.
 fn remove(requests: &mut VecDeque<Block>, block: Block) -> bool {
     if requests.front() == Some(&block) {
         requests.pop_front();
         return true;
     }
-    let found = requests.iter().position(|&request| request == block);
+    let found = requests.iter().rposition(|&request| request == block);
     found.is_some_and(|index| requests.remove(index).is_some())
 }
