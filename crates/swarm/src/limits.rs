@@ -18,6 +18,10 @@ pub const DEFAULT_REQUEST_QUEUE: usize = 250;
 /// serve others, or to be let go by a rate limiter.
 pub const REQUEST_SLACK: Duration = Duration::from_millis(500);
 
+/// A peer that became so slow that it would take longer than this for what it was asked for has to give the rest back, when others
+/// could send it. Shorter would punish a line for a hiccup.
+pub const MAX_WAIT: Duration = Duration::from_secs(10);
+
 /// A peer that owes us blocks and sent none for so long is snubbing us: its blocks are asked of others.
 pub const SNUB_AFTER: Duration = Duration::from_secs(20);
 

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rarest_metainfo::{BLOCK_LENGTH, Block};
 
 use crate::limits::{
-    DEFAULT_REQUEST_QUEUE, INITIAL_REQUESTS, MAX_REFUSALS, MIN_REQUESTS, REQUEST_SLACK, SNUB_AFTER,
+    DEFAULT_REQUEST_QUEUE, INITIAL_REQUESTS, MAX_REFUSALS, MAX_WAIT, MIN_REQUESTS, REQUEST_SLACK,
+    SNUB_AFTER,
 };
 
 /// Shortest time over which a rate is believed: what came with one read of the socket has none.
@@ -36,6 +37,10 @@ pub(crate) struct Pipeline {
     /// Fastest rate, in bytes a second, of this period and the one before.
     fastest: [u64; 2],
     fastest_since: Instant,
+    /// Requests from before say nothing of the rate: the peer has become much slower since.
+    rate_since: Instant,
+    /// What had been delivered at the last look whether the peer holds too much, and when that was.
+    looked: (u64, Instant),
     round_trip: Option<Duration>,
     least_latency: Duration,
     least_latency_since: Instant,
@@ -68,6 +73,8 @@ impl Pipeline {
             delivered_at: now,
             fastest: [0; 2],
             fastest_since: now,
+            rate_since: now,
+            looked: (0, now),
             round_trip: None,
             least_latency: Duration::MAX,
             least_latency_since: now,
@@ -208,13 +215,44 @@ impl Pipeline {
         owing
     }
 
+    /// Requests that the peer would take too long to answer at the rate it has now, the last ones first: they should be asked
+    /// of others. To be called every few seconds.
+    ///
+    /// While a queue builds up it is never longer than what came before, so a peer that has only begun does not look slow.
+    pub(crate) fn hoarded(&mut self, now: Instant) -> Vec<Block> {
+        let (delivered_before, looked_at) =
+            std::mem::replace(&mut self.looked, (self.delivered, now));
+        let time = now.saturating_duration_since(looked_at);
+        let delivered = self.delivered - delivered_before;
+        let rate = per_second(delivered, time);
+        // Who sends nothing at all has a while before it counts as snubbing.
+        if delivered == 0 || self.in_flight() <= blocks_in(rate, MAX_WAIT).max(INITIAL_REQUESTS) {
+            return Vec::new();
+        }
+        self.fastest = [rate, 0];
+        self.fastest_since = now;
+        self.rate_since = now;
+        self.depth = self.target().max(MIN_REQUESTS);
+        let mut wanted: Vec<_> = self
+            .outstanding
+            .iter()
+            .filter(|(_, sent)| !sent.cancelled)
+            .map(|(&block, sent)| (sent.at, block))
+            .collect();
+        wanted.sort_unstable();
+        let kept = self.depth.min(wanted.len());
+        wanted.drain(kept..).rev().map(|(_, block)| block).collect()
+    }
+
     fn measure_rate(&mut self, now: Instant, sent: Sent) {
+        if sent.at < self.rate_since {
+            return;
+        }
         let time = now
             .saturating_duration_since(sent.delivered_at)
             .max(MIN_SAMPLE_TIME);
         let bytes = self.delivered - sent.delivered;
-        let sample = u128::from(bytes) * 1_000_000 / time.as_micros();
-        let sample = u64::try_from(sample).unwrap_or(u64::MAX);
+        let sample = per_second(bytes, time);
         let memory = RATE_MEMORY.max(self.round_trip.unwrap_or_default() * 2);
         if now.saturating_duration_since(self.fastest_since) > memory {
             self.fastest = [0, self.fastest[0]];
@@ -242,10 +280,17 @@ impl Pipeline {
         let round_trip = self.round_trip.unwrap_or_default();
         let time = round_trip * 2 + REQUEST_SLACK;
         let rate = self.fastest[0].max(self.fastest[1]);
-        let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
-        let blocks = bytes.div_ceil(u128::from(BLOCK_LENGTH));
-        usize::try_from(blocks)
-            .unwrap_or(usize::MAX)
-            .min(self.limit)
+        blocks_in(rate, time).min(self.limit)
     }
+}
+
+fn per_second(bytes: u64, time: Duration) -> u64 {
+    let per_second = u128::from(bytes) * 1_000_000 / time.as_micros().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}
+
+/// Blocks that come in a time, the one that has begun among them.
+fn blocks_in(bytes_per_s: u64, time: Duration) -> usize {
+    let bytes = u128::from(bytes_per_s) * time.as_micros() / 1_000_000;
+    usize::try_from(bytes.div_ceil(u128::from(BLOCK_LENGTH))).unwrap_or(usize::MAX)
 }

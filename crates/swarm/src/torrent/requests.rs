@@ -128,6 +128,7 @@ impl Torrent {
                 continue;
             };
             if !peer.pipeline.check_snub(now) {
+                self.take_back_hoarded(now, slot);
                 self.refill(now, slot);
                 continue;
             }
@@ -140,6 +141,22 @@ impl Torrent {
             for &block in blocks.iter().skip(1) {
                 self.cancel(slot, block);
             }
+        }
+    }
+
+    /// Takes blocks away from a peer that became too slow for all it was asked for, when there is somebody else to ask.
+    fn take_back_hoarded(&mut self, now: Instant, slot: PeerSlot) {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
+        let blocks = peer.pipeline.hoarded(now);
+        if blocks.is_empty() || self.unchoking_peers < 2 {
+            return;
+        }
+        self.picker.release_alone(slot, &mut peer.pieces);
+        for block in blocks {
+            self.picker.returned(slot, block);
+            self.cancel(slot, block);
         }
     }
 
