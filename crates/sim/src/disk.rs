@@ -10,7 +10,8 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use rarest_metainfo::{Block, Builder, FileIndex, Metainfo, Version};
 use rarest_piece_store::{
-    BlockDigests, CompleteError, MemoryStorage, Part, PieceStore, Storage, StoreError, WholePiece,
+    BlockDigests, CompleteError, MemoryStorage, Part, PieceStore, Stamp, Storage, StoreError,
+    WholePiece,
 };
 use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
 
@@ -119,7 +120,9 @@ impl Disk {
     pub(crate) fn new(content: &Content, model: DiskModel, now: Instant) -> Self {
         let bytes = match content.kind {
             Kind::Random => Backing::Memory(MemoryStorage::new(model.room)),
-            Kind::Zeros => Backing::Zeros,
+            Kind::Zeros => Backing::Zeros {
+                length: content.bytes.len() as u64,
+            },
         };
         let storage = SimStorage {
             bytes,
@@ -134,6 +137,14 @@ impl Disk {
 
     /// Puts all of the content there, as a seed has it.
     pub(crate) fn fill(&self, content: &Content) {
+        if content.kind == Kind::Zeros {
+            let unknown = self.store.assume_complete();
+            assert!(
+                unknown.is_ok_and(|pieces| pieces.is_empty()),
+                "zeros are always there"
+            );
+            return;
+        }
         let geometry = Arc::clone(content.metainfo.info().geometry());
         for piece in geometry.pieces() {
             let start = usize::try_from(geometry.piece_offset(piece)).expect("it is in memory");
@@ -227,7 +238,7 @@ struct SimStorage {
 #[derive(Debug)]
 enum Backing {
     Memory(MemoryStorage),
-    Zeros,
+    Zeros { length: u64 },
 }
 
 impl Storage for SimStorage {
@@ -239,7 +250,7 @@ impl Storage for SimStorage {
     ) -> Result<(), StoreError> {
         match &self.bytes {
             Backing::Memory(memory) => memory.read_at(file, offset, buffers)?,
-            Backing::Zeros => buffers.iter_mut().for_each(|buffer| buffer.fill(0)),
+            Backing::Zeros { .. } => buffers.iter_mut().for_each(|buffer| buffer.fill(0)),
         }
         if self.is_wrong.load(Ordering::Relaxed)
             && let Some(byte) = buffers.first_mut().and_then(|buffer| buffer.first_mut())
@@ -257,7 +268,17 @@ impl Storage for SimStorage {
     ) -> Result<(), StoreError> {
         match &self.bytes {
             Backing::Memory(memory) => memory.write_at(file, offset, buffers),
-            Backing::Zeros => Ok(()),
+            Backing::Zeros { .. } => Ok(()),
+        }
+    }
+
+    fn stamp(&self, _file: FileIndex) -> Result<Option<Stamp>, StoreError> {
+        match self.bytes {
+            Backing::Memory(_) => Ok(None),
+            Backing::Zeros { length } => Ok(Some(Stamp {
+                length,
+                modified_ns: 0,
+            })),
         }
     }
 }

@@ -59,8 +59,15 @@ impl Network {
     }
 }
 
-/// Bytes that one connection may send before the next has its turn, as a network card does.
-const TURN: usize = 64 * 1024;
+/// How long a line sends for one connection before the next has its turn, in parts of a second: what is sent in a turn arrives
+/// at once, and is to be short beside the way.
+const TURNS_PER_S: u64 = 200;
+
+/// Bytes of the shortest turn: one segment.
+const MIN_TURN: usize = 1460;
+
+/// Bytes of the longest turn, as a network card takes them.
+const MAX_TURN: usize = 64 * 1024;
 
 /// The sending side of a line: connections take turns.
 #[derive(Debug, Default)]
@@ -84,9 +91,11 @@ impl Uplink {
     }
 }
 
-/// Takes what one turn sends out of an output.
-pub(crate) fn take_turn(output: &mut impl Buf) -> Bytes {
-    let length = output.remaining().min(TURN);
+/// Takes what one turn sends out of an output, at most `allowed` bytes.
+pub(crate) fn take_turn(output: &mut impl Buf, allowed: usize, per_second: u64) -> Bytes {
+    let turn = usize::try_from(per_second / TURNS_PER_S).unwrap_or(MAX_TURN);
+    let turn = turn.clamp(MIN_TURN, MAX_TURN);
+    let length = output.remaining().min(allowed).min(turn);
     output.copy_to_bytes(length)
 }
 
@@ -96,10 +105,18 @@ pub(crate) fn transmission(bytes: usize, per_second: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// One direction of a connection.
+/// Bytes that a stream begins with before anything is acknowledged: ten segments, as TCP does (RFC 6928).
+const FIRST_WINDOW: usize = 14_600;
+
+/// Most bytes on their way in one stream: what systems allow that are set up for long lines.
+const MAX_WINDOW: usize = 64 * 1024 * 1024;
+
+/// One direction of a connection. As in TCP, the bytes on their way may double with each round trip; nothing is ever lost.
 #[derive(Debug)]
 pub(crate) struct Stream {
     sent: usize,
+    window: usize,
+    on_the_way: usize,
     last_arrival: Instant,
 }
 
@@ -111,8 +128,28 @@ impl Stream {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             sent: 0,
+            window: FIRST_WINDOW,
+            on_the_way: 0,
             last_arrival: now,
         }
+    }
+
+    /// How many bytes may be sent now.
+    pub(crate) fn room(&self) -> usize {
+        self.window - self.on_the_way
+    }
+
+    pub(crate) fn send(&mut self, bytes: usize) {
+        self.on_the_way += bytes;
+    }
+
+    /// The other end has told that bytes arrived.
+    pub(crate) fn acknowledge(&mut self, bytes: usize) {
+        // A window that is not used says nothing about the line.
+        if self.on_the_way > self.window / 2 {
+            self.window = (self.window + bytes).min(MAX_WINDOW);
+        }
+        self.on_the_way -= bytes;
     }
 
     /// When bytes arrive that would at `at`: not before those sent earlier.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::{Config as ConnectionConfig, Connection};
+use rarest_peer_wire::limits::MAX_INCOMING_REQUESTS;
 use rarest_swarm::{Config, PeerKey, Start, Torrent, UploadSlots};
 
 use crate::disk::{Content, Disk, DiskModel};
@@ -91,7 +92,7 @@ impl NodeModel {
             dialect: Dialect::Modern,
             serving: Serving::Nothing,
             joins_after: Duration::ZERO,
-            request_queue: 512,
+            request_queue: MAX_INCOMING_REQUESTS,
             max_peers: 40,
             upload_slots: UploadSlots::Automatic,
         }

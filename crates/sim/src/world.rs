@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rarest_metainfo::{Block, Geometry, PieceIndex};
 use rarest_peer_wire::connection::{CloseReason, Command};
 use rarest_swarm::{
-    Ended, Output, PeerSource, PieceResult, SpillResult, Stats, Torrent, TorrentEvent,
+    Ended, Output, PeerSource, PeerStats, PieceResult, SpillResult, Stats, Torrent, TorrentEvent,
 };
 
 use crate::clock::Agenda;
@@ -75,6 +75,11 @@ enum Happening {
     Arrive {
         end: EndId,
         bytes: Bytes,
+    },
+    /// An end hears that so many of its bytes have arrived.
+    Acknowledged {
+        end: EndId,
+        bytes: usize,
     },
     /// The other end of a connection was closed.
     Hangup(EndId),
@@ -180,6 +185,11 @@ impl World {
         self.agenda.plan_in(Duration::ZERO, Happening::Leave(node));
     }
 
+    /// Changes how many bytes a second the line of a node sends.
+    pub fn set_upload(&mut self, node: NodeId, bytes_per_s: u64) {
+        self.nodes[node.0].model.link.upload = bytes_per_s;
+    }
+
     /// Changes how many bytes fit on the disk of a node.
     pub fn set_disk_room(&mut self, node: NodeId, bytes: u64) {
         self.nodes[node.0].disk.set_room(bytes);
@@ -237,6 +247,14 @@ impl World {
         self.torrent(node).stats(self.agenda.now())
     }
 
+    /// The statistics of how one node is connected to another at this moment, when it is.
+    #[must_use]
+    pub fn peer_stats(&self, of: NodeId, to: NodeId) -> Option<PeerStats> {
+        let ip = self.nodes[to.0].addr.ip();
+        let mut peers = self.torrent(of).peers(self.agenda.now());
+        peers.find(|peer| peer.addr.ip() == ip)
+    }
+
     /// The pieces of the torrent.
     #[must_use]
     pub fn geometry(&self) -> &Arc<Geometry> {
@@ -292,6 +310,7 @@ impl World {
             Happening::UplinkFree(node) => self.send_turn(node),
             Happening::Reach { end, bytes } => self.reach(end, bytes),
             Happening::Arrive { end, bytes } => self.arrive(end, &bytes),
+            Happening::Acknowledged { end, bytes } => self.acknowledged(end, bytes),
             Happening::Hangup(end) => self.hung_up(end),
             Happening::Break(wire) => self.break_wire(wire),
             Happening::WakeTorrent(node) => self.wake_torrent(node),

@@ -106,14 +106,23 @@ impl World {
             self.fail(id);
             return;
         }
-        let may_send = end.connection.has_output() && end.sending == Sending::Idle;
+        self.line_up(id);
+        self.plan_wake(id);
+    }
+
+    /// Waits for a turn on the line, when there is something that may be sent.
+    fn line_up(&mut self, id: EndId) {
+        let now = self.agenda.now();
+        let Some(end) = self.open_end(id) else { return };
+        let may_send =
+            end.connection.has_output() && end.stream.room() > 0 && end.sending == Sending::Idle;
         if may_send {
             end.sending = Sending::InTurn;
+            let node = end.node;
             if self.nodes[node.0].uplink.join(id) {
                 self.agenda.plan(now, Happening::UplinkFree(node));
             }
         }
-        self.plan_wake(id);
     }
 
     fn plan_wake(&mut self, id: EndId) {
@@ -155,7 +164,8 @@ impl World {
         let mut sent_until = now;
         if let Some(end) = self.open_end(id) {
             end.sending = Sending::Idle;
-            let bytes = take_turn(end.connection.output());
+            let bytes = take_turn(end.connection.output(), end.stream.room(), link.upload);
+            end.stream.send(bytes.len());
             sent_until += transmission(bytes.len(), link.upload);
             self.put_on_wire(id, bytes, sent_until + jitter + link.latency);
             self.tend(id);
@@ -202,12 +212,33 @@ impl World {
     }
 
     pub(super) fn arrive(&mut self, id: EndId, bytes: &Bytes) {
+        self.tell_sender(id, bytes.len());
         let Some(end) = self.open_end(id) else { return };
         end.input.extend_from_slice(bytes);
         let node = end.node;
         self.read_input(id);
         self.tend(id);
         self.attend(node);
+    }
+
+    /// Tells the other end that its bytes have arrived. Such segments are too small to take time on the line.
+    fn tell_sender(&mut self, id: EndId, bytes: usize) {
+        let sender = id.other();
+        let nodes = [id, sender].map(|id| self.end(id).map(|end| end.node));
+        let [Some(here), Some(there)] = nodes else {
+            return;
+        };
+        let latency =
+            self.nodes[here.0].model.link.latency + self.nodes[there.0].model.link.latency;
+        let told = Happening::Acknowledged { end: sender, bytes };
+        self.agenda.plan_in(latency, told);
+    }
+
+    pub(super) fn acknowledged(&mut self, id: EndId, bytes: usize) {
+        if let Some(end) = self.end(id) {
+            end.stream.acknowledge(bytes);
+            self.line_up(id);
+        }
     }
 
     fn read_input(&mut self, id: EndId) {
