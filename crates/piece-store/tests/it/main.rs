@@ -16,3 +16,4 @@ mod pieces;
 mod resume;
 mod selection;
 mod sync;
+mod whole;

@@ -301,3 +301,26 @@ fn an_address_that_was_known_is_not_dialled_while_its_peer_is_connected() {
     stage.pass(Duration::from_secs(60));
     assert_eq!(stage.dialled, [addr(1)], "dialled when it has left");
 }
+
+#[test]
+fn a_machine_need_not_be_kept_while_all_is_there_and_nobody_is_known() {
+    let missing = Stage::new(2, 1);
+    assert!(!missing.torrent.is_replaceable());
+    let complete = || {
+        Stage::with(Config::default(), geometry(2, 1), |start| {
+            start.verified = Bitfield::full(&start.geometry);
+        })
+    };
+    let mut stage = complete();
+    assert!(stage.torrent.is_replaceable());
+    // Connected, then known for a while.
+    let peer = stage.connect(1);
+    assert!(!stage.torrent.is_replaceable());
+    stage.disconnect(peer);
+    learn(&mut stage, &[addr(2)]);
+    assert!(!stage.torrent.is_replaceable());
+    let mut stage = complete();
+    stage.torrent.ban(stage.now, addr(3).ip());
+    stage.drain();
+    assert!(!stage.torrent.is_replaceable(), "a ban is to be remembered");
+}
