@@ -25,7 +25,7 @@ const BLOCK_LENGTH: usize = 64;
 const LENGTH_LENGTH: usize = 8;
 
 /// Messages that are hashed at once.
-const LANES: usize = 4;
+pub(crate) const LANES: usize = 4;
 
 type Block = [u8; BLOCK_LENGTH];
 

@@ -15,7 +15,7 @@ mod sha1;
 mod sha256;
 
 pub use digest::{Sha1Digest, Sha256Digest};
-pub use sha1::{Sha1, sha1, sha1_many};
+pub use sha1::{Sha1, sha1, sha1_lanes, sha1_many};
 pub use sha256::{Sha256, sha256, sha256_many};
 
 /// One message that lies in memory as several slices, hashed as if they were joined.

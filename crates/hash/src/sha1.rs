@@ -52,6 +52,18 @@ pub fn sha1(message: &[u8]) -> Sha1Digest {
     hasher.finish()
 }
 
+/// How many messages [`sha1_many`] hashes side by side on this machine; 1 where it hashes one after the other.
+///
+/// Whoever can choose gathers as many messages of like length before it hashes them.
+#[must_use]
+pub fn sha1_lanes() -> usize {
+    #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
+    if crate::lanes::Sha1Lanes::detect().is_some() {
+        return crate::lanes::LANES;
+    }
+    1
+}
+
 /// SHA-1 of many independent messages, each in one or several slices.
 ///
 /// Digest `i` is that of message `i`; the messages may have any lengths.

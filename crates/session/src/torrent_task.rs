@@ -171,7 +171,12 @@ impl Driver {
             }
         };
         let store = Store::new(storage, Arc::clone(&metainfo));
-        let disk = DiskWork::new(store, options.existing, options.files.as_deref());
+        let disk = DiskWork::new(
+            store,
+            options.existing,
+            options.files.as_deref(),
+            shared.config.disk_threads,
+        );
         let mut driver = Self::of(shared, entry, metainfo, disk, home, wish);
         if !options.peers.is_empty() {
             driver.early_peers.push((PeerSource::User, options.peers));
@@ -332,8 +337,8 @@ impl Driver {
         {
             torrent.handle_memory_pressure(now, target_bytes as u64);
         }
-        self.carry_out_decisions();
-        self.start_writing();
+        self.carry_out_decisions(now);
+        self.start_writing(now);
         let but_saving = self.next_timeout_but_saving();
         but_saving.into_iter().chain(self.disk.saving_due()).min()
     }
@@ -344,20 +349,25 @@ impl Driver {
             Stage::Active(torrent) => torrent.next_timeout(),
             Stage::New | Stage::Checking | Stage::Unreadable => None,
         };
-        [of_machine, self.disk.next_retry(), self.next_observation()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            of_machine,
+            self.disk.next_retry(),
+            self.disk.gathered(),
+            self.next_observation(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    fn carry_out_decisions(&mut self) {
+    fn carry_out_decisions(&mut self, now: Instant) {
         while let Stage::Active(torrent) = &mut self.stage
             && let Some(output) = torrent.poll_output()
         {
             match output {
                 Output::Commands(peer, commands) => self.command_peer(peer, commands),
                 Output::Dial(address) => self.dial(address),
-                Output::CompletePiece(piece) => self.disk.add_piece(piece),
+                Output::CompletePiece(piece) => self.disk.add_piece(now, piece),
                 Output::Spill(blocks) => self.disk.add_spill(blocks),
                 Output::Disconnect(peer, reason) => self.disconnect(peer, reason),
                 Output::Ban(address, reason) => self.banned(address, reason),
@@ -447,8 +457,9 @@ impl Driver {
         };
         if let Stage::Active(torrent) = &mut self.stage {
             // What was gathered of partial pieces goes to the disk.
-            torrent.pause(now());
-            self.carry_out_decisions();
+            let now = now();
+            torrent.pause(now);
+            self.carry_out_decisions(now);
         }
         // Connections end when they find nobody to talk to.
         self.peers.clear();

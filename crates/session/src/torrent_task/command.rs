@@ -53,11 +53,12 @@ impl Driver {
 
     fn pause(&mut self, done: oneshot::Sender<()>) {
         if self.wish == Wish::Run {
+            let now = now();
             self.stop_running();
             // What was gathered goes to the disk before resume data says so.
-            self.carry_out_decisions();
-            self.start_writing();
-            self.publish_stats(now());
+            self.carry_out_decisions(now);
+            self.start_writing(now);
+            self.publish_stats(now);
             self.tell(TorrentEvent::Paused);
         }
         self.save_then(done);

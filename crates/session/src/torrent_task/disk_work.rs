@@ -1,6 +1,7 @@
 //! A torrent's work on the disk: pieces completed in batches, partial ones spilled, failures outlasted.
 
 mod checking;
+mod gathering;
 mod saving;
 mod selection;
 mod trouble;
@@ -11,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rarest_metainfo::{Block, PieceIndex};
+use rarest_metainfo::{Block, PieceIndex, Version};
 use rarest_piece_store::{
     BlockDigests, CompleteError, Fault, Operation, Part, ReadError, StoreError, SyncError, Totals,
     Verified, WholePiece,
@@ -25,14 +26,11 @@ use crate::disk::{Disk, caught};
 use crate::session::now;
 use crate::{CommandError, FilePriority, TorrentEvent};
 use checking::{Found, Scope};
+use gathering::{Gathering, bytes_of};
 use saving::Saving;
 pub(super) use saving::resume_file;
 use selection::Selecting;
 use trouble::{Retry, Trouble};
-
-/// Bytes of pieces that one job hashes and writes: enough to hash several side by side, little enough that the memory is soon
-/// free again and that every thread has work.
-const MAX_JOB_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the disk has done for a torrent.
 #[derive(Debug)]
@@ -68,13 +66,15 @@ pub(super) struct DiskWork {
     /// By file; none while all are alike.
     priorities: Option<Box<[FilePriority]>>,
     /// Pieces that wait for a thread.
-    waiting: VecDeque<CompletePiece>,
+    waiting: Gathering,
     /// Blocks of partial pieces that wait for a thread. They come first: they are to free memory.
     spilling: VecDeque<Vec<(Block, Bytes)>>,
     /// Bytes of whole pieces that wait or are being written.
     leaving_bytes: usize,
     /// Jobs that write.
     writing: usize,
+    /// How many of them there may be.
+    writers: usize,
     /// All jobs whose mail has not come.
     jobs: usize,
     trouble: Option<Trouble>,
@@ -95,8 +95,20 @@ pub(super) struct DiskWork {
 }
 
 impl DiskWork {
-    pub(super) fn new(store: Store, existing: ExistingData, files: Option<&[usize]>) -> Self {
-        let count = store.metainfo().info().file_count() as usize;
+    pub(super) fn new(
+        store: Store,
+        existing: ExistingData,
+        files: Option<&[usize]>,
+        disk_threads: usize,
+    ) -> Self {
+        let metainfo = store.metainfo();
+        let info = metainfo.info();
+        let count = info.file_count() as usize;
+        // The leaves of a v2 piece are hashed side by side as it is.
+        let side_by_side = match info.version() {
+            Version::V2 => 1,
+            Version::V1 | Version::Hybrid => rarest_hash::sha1_lanes(),
+        };
         let priorities = files.map(|files| {
             let mut priorities = vec![FilePriority::Skip; count];
             for &file in files {
@@ -108,10 +120,11 @@ impl DiskWork {
             store: Arc::new(store),
             existing,
             priorities,
-            waiting: VecDeque::new(),
+            waiting: Gathering::new(side_by_side),
             spilling: VecDeque::new(),
             leaving_bytes: 0,
             writing: 0,
+            writers: writers(disk_threads),
             jobs: 0,
             trouble: None,
             saving: Saving::default(),
@@ -136,6 +149,15 @@ impl DiskWork {
             Some(Retry::At(at)) => Some(at),
             Some(Retry::UnderWay | Retry::Never) | None => None,
         }
+    }
+
+    /// When pieces no longer wait for others. While all writers are busy it is the end of a job that they wait for.
+    pub(super) fn gathered(&self) -> Option<Instant> {
+        self.waiting.due().filter(|_| self.may_write())
+    }
+
+    fn may_write(&self) -> bool {
+        self.writing < self.writers
     }
 
     /// When resume data is saved.
@@ -196,9 +218,9 @@ impl DiskWork {
         self.leaving_bytes
     }
 
-    pub(super) fn add_piece(&mut self, piece: CompletePiece) {
+    pub(super) fn add_piece(&mut self, now: Instant, piece: CompletePiece) {
         self.leaving_bytes += bytes_of(&piece);
-        self.waiting.push_back(piece);
+        self.waiting.add(now, piece);
     }
 
     pub(super) fn add_spill(&mut self, blocks: Vec<(Block, Bytes)>) {
@@ -207,21 +229,8 @@ impl DiskWork {
 
     /// Pieces that wait are forgotten.
     fn forget_waiting(&mut self) {
-        let bytes: usize = self.waiting.drain(..).map(|piece| bytes_of(&piece)).sum();
-        self.leaving_bytes -= bytes;
+        self.leaving_bytes -= self.waiting.clear();
         self.spilling.clear();
-    }
-
-    fn next_batch(&mut self) -> Vec<CompletePiece> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while let Some(next) = self.waiting.front()
-            && (batch.is_empty() || bytes + bytes_of(next) <= MAX_JOB_BYTES)
-        {
-            bytes += bytes_of(next);
-            batch.extend(self.waiting.pop_front());
-        }
-        batch
     }
 }
 
@@ -229,14 +238,6 @@ impl DiskWork {
 /// lies on another.
 fn writers(disk_threads: usize) -> usize {
     disk_threads.saturating_sub(1).max(1)
-}
-
-fn bytes_of(piece: &CompletePiece) -> usize {
-    let length = |part: &BlockData| match part {
-        BlockData::Memory(bytes) => bytes.len(),
-        _ => 0,
-    };
-    piece.parts.iter().map(length).sum()
 }
 
 fn whole_piece(piece: CompletePiece) -> WholePiece {
@@ -263,18 +264,31 @@ fn digests(of_blocks: Vec<rarest_hash::Sha1Digest>) -> Vec<BlockDigest> {
 }
 
 impl Driver {
-    /// Hands pieces to the disk threads, all that wait at once: while they are busy, the next batch gathers.
-    pub(super) fn start_writing(&mut self) {
-        while self.disk.writing < writers(self.shared.config.disk_threads) {
+    /// Hands pieces to the disk threads, in batches that are worth it.
+    pub(super) fn start_writing(&mut self, now: Instant) {
+        while self.disk.may_write() {
             if let Some(blocks) = self.disk.spilling.pop_front() {
                 self.spill(blocks);
                 continue;
             }
-            let batch = self.disk.next_batch();
-            if batch.is_empty() {
+            let is_ready = self.disk.waiting.is_ready(now) || self.expects_no_more();
+            if self.disk.waiting.is_empty() || !is_ready {
                 return;
             }
+            let batch = self.disk.waiting.take(now);
             self.complete(batch);
+        }
+    }
+
+    /// Whether pieces would wait for others in vain: nothing more is missing, or nothing more can be taken in.
+    fn expects_no_more(&self) -> bool {
+        match &self.stage {
+            Stage::Active(torrent) => {
+                torrent.is_paused()
+                    || torrent.bytes_left() <= self.disk.leaving_bytes as u64
+                    || self.shared.budget.left(&self.entry.memory) == 0
+            }
+            Stage::New | Stage::Checking | Stage::Unreadable => true,
         }
     }
 
@@ -451,7 +465,7 @@ impl Driver {
         let mut unanswered = Vec::new();
         self.cancel_check();
         loop {
-            self.start_writing();
+            self.start_writing(now());
             if self.disk.jobs == 0 {
                 return unanswered;
             }

@@ -99,7 +99,12 @@ impl Resting {
         let open_files = Arc::clone(&shared.open_files);
         let storage = FileStorage::new(&metainfo, home.folder(shared), open_files);
         let store = Store::of_whole(Box::new(storage), Arc::clone(&metainfo), &self.files);
-        let mut disk = DiskWork::new(store, crate::ExistingData::default(), None);
+        let mut disk = DiskWork::new(
+            store,
+            crate::ExistingData::default(),
+            None,
+            shared.config.disk_threads,
+        );
         disk.earlier = self.earlier;
         let mut driver = Driver::of(Arc::clone(shared), entry, metainfo, disk, home, self.wish);
         driver.wasted_before = self.wasted;
