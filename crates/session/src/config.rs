@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 
 use crate::{Limits, Session, StartError, sockets};
 
-/// Bytes that may lie between sockets and disk when nothing else is said: 32 MiB, an eighth of a second of a 2 Gbit/s
+/// Bytes that may lie between sockets and disk when nothing else is said: 16 MiB, an eighth of a second of a 1 Gbit/s
 /// line in which a disk may pause.
-pub const DEFAULT_MEMORY_BUDGET: usize = 32 * 1024 * 1024;
+pub const DEFAULT_MEMORY_BUDGET: usize = 16 * 1024 * 1024;
 
 /// The smallest budget: room for the reads of a few peers.
 pub const MIN_MEMORY_BUDGET: usize = 1024 * 1024;

@@ -1,8 +1,7 @@
 //! The bytes between sockets and disk: how many there may be, and the buffers that are used again.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
@@ -101,14 +100,11 @@ impl MemoryBudget {
 /// Length of the largest read of a socket, and of the pooled buffers: 256 KiB, beyond which a system call gains nothing.
 pub(crate) const LARGE_BUFFER: usize = 256 * 1024;
 
-/// How many remembered buffers one request looks at. The oldest come first, whose blocks are the likeliest to be gone.
-const LOOKED_AT: usize = 32;
-
 /// Read buffers whose blocks went to the disk, to be used again: allocating each anew would have the kernel map and clear it each time.
 #[derive(Debug)]
 pub(crate) struct BufferPool {
-    /// Oldest first. Blocks may still point into them.
-    retired: Mutex<VecDeque<BytesMut>>,
+    /// Blocks may still point into them.
+    retired: Mutex<Vec<BytesMut>>,
     /// Most that are remembered: as many as the memory budget fills.
     limit: usize,
 }
@@ -123,15 +119,13 @@ impl BufferPool {
 
     /// An empty buffer with room for [`LARGE_BUFFER`] bytes.
     pub(crate) fn take(&self) -> BytesMut {
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..LOOKED_AT.min(retired.len()) {
-            let Some(mut buffer) = retired.pop_front() else {
-                break;
-            };
-            if buffer.try_reclaim(LARGE_BUFFER) {
-                return buffer;
-            }
-            retired.push_back(buffer);
+        let mut retired = self.lock();
+        // All are looked at, some dozens: a new buffer costs the kernel more, which has to find and clear its pages.
+        let free = retired
+            .iter_mut()
+            .position(|buffer| buffer.try_reclaim(LARGE_BUFFER));
+        if let Some(free) = free {
+            return retired.swap_remove(free);
         }
         drop(retired);
         BytesMut::with_capacity(LARGE_BUFFER)
@@ -140,18 +134,19 @@ impl BufferPool {
     /// Remembers a buffer whose content is no longer needed, though blocks may still point into it.
     pub(crate) fn retire(&self, mut buffer: BytesMut) {
         buffer.clear();
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retired = self.lock();
         if retired.len() < self.limit {
-            retired.push_back(buffer);
+            retired.push(buffer);
         }
     }
 
     /// Forgets all buffers, to give the memory back when a download is done.
     pub(crate) fn clear(&self) {
-        self.retired
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<BytesMut>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

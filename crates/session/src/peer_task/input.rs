@@ -7,11 +7,14 @@ use tokio::net::TcpStream;
 
 use crate::memory::{BufferPool, LARGE_BUFFER};
 
-/// What is read at once from a peer of which nothing is known, in bytes: one block.
-const FIRST_READ: usize = 16 * 1024;
+/// Length of the buffer of a peer of which nothing is known, in bytes: one block.
+const FIRST_BUFFER: usize = 16 * 1024;
 
-/// Short reads in a row after which less is asked for.
-const SHORT_READS: u32 = 16;
+/// From one buffer length to the next.
+const STEP: usize = 4;
+
+/// A buffer that took more reads than this to fill was too long: its memory is better used elsewhere.
+const MANY_READS: usize = 16;
 
 /// With less room than this a buffer is left for a fresh one, so that no read is needlessly small. What it costs is a copy
 /// of the message that is cut in two.
@@ -23,8 +26,10 @@ pub(crate) struct Input {
     bytes: BytesMut,
     /// Length of the buffer that `bytes` is a part of.
     buffer: usize,
-    next_read: usize,
-    short_reads: u32,
+    /// Length of the next one.
+    next_buffer: usize,
+    /// Reads into this one.
+    reads: usize,
 }
 
 impl Input {
@@ -32,8 +37,8 @@ impl Input {
         Self {
             bytes: BytesMut::new(),
             buffer: 0,
-            next_read: FIRST_READ,
-            short_reads: 0,
+            next_buffer: FIRST_BUFFER,
+            reads: 0,
         }
     }
 
@@ -41,9 +46,9 @@ impl Input {
         &mut self.bytes
     }
 
-    /// How many bytes it would read.
+    /// The most bytes that it would read.
     pub(crate) fn next_read(&self) -> usize {
-        self.next_read
+        self.next_buffer
     }
 
     /// Reads at most `most` bytes, at least one, without waiting.
@@ -54,21 +59,30 @@ impl Input {
         pool: &BufferPool,
     ) -> io::Result<usize> {
         self.make_room(pool);
-        let room = self.bytes.capacity() - self.bytes.len();
-        let asked = most.min(room).min(self.next_read);
+        let asked = most.min(self.room());
         let read = stream.try_read_buf(&mut (&mut self.bytes).limit(asked))?;
-        self.adapt(asked, read);
+        self.reads += 1;
+        if read == asked && asked >= self.next_buffer / 2 {
+            self.next_buffer = (self.next_buffer * STEP).min(LARGE_BUFFER);
+        }
         Ok(read)
     }
 
+    fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
     fn make_room(&mut self, pool: &BufferPool) {
-        let room = self.bytes.capacity() - self.bytes.len();
-        if room >= LEAST_ROOM && self.buffer >= self.next_read {
+        if self.room() >= LEAST_ROOM && self.buffer >= self.next_buffer {
             return;
         }
+        if self.reads > MANY_READS {
+            self.next_buffer = (self.next_buffer / STEP).max(FIRST_BUFFER);
+        }
+        self.reads = 0;
         // A message that is longer than the buffer needs room for itself first.
-        let needed = self.next_read.max(self.bytes.len() + LEAST_ROOM);
-        if self.buffer >= needed && self.bytes.try_reclaim(self.next_read) {
+        let needed = self.next_buffer.max(self.bytes.len() + LEAST_ROOM);
+        if self.buffer == needed && self.bytes.try_reclaim(self.next_buffer) {
             return;
         }
         let mut fresh = if needed == LARGE_BUFFER {
@@ -80,22 +94,6 @@ impl Input {
         let left = std::mem::replace(&mut self.bytes, fresh);
         if std::mem::replace(&mut self.buffer, needed) == LARGE_BUFFER {
             pool.retire(left);
-        }
-    }
-
-    /// Asks for more when a read was full, and for less when many were not.
-    fn adapt(&mut self, asked: usize, read: usize) {
-        if read == asked && asked == self.next_read {
-            self.next_read = (self.next_read * 4).min(LARGE_BUFFER);
-            self.short_reads = 0;
-        } else if read < self.next_read / 4 {
-            self.short_reads += 1;
-            if self.short_reads >= SHORT_READS {
-                self.next_read = (self.next_read / 4).max(FIRST_READ);
-                self.short_reads = 0;
-            }
-        } else {
-            self.short_reads = 0;
         }
     }
 }
