@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rarest_metainfo::InfoHash;
 use rarest_swarm::PeerSource;
@@ -21,10 +21,6 @@ use crate::registry::{Entry, Totals as Counted, Trackers};
 use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
 use crate::{StartError, TorrentEvent, TorrentId};
-
-/// Longest time for which the end of a session waits until trackers have heard that a download is complete. A tracker that works
-/// answers in far less, and the farewell comes after it.
-const COMPLETED_GRACE: Duration = Duration::from_secs(2);
 
 /// What a tracker says about the swarms of a torrent: one, or two of a hybrid.
 #[derive(Debug)]
@@ -78,15 +74,8 @@ struct Announced {
     entry: Arc<Entry>,
     schedule: Schedule,
     wakes_at: Option<Instant>,
-    under_way: HashMap<Ticket, UnderWay>,
+    under_way: HashMap<Ticket, AbortHandle>,
     stay: Stay,
-}
-
-/// An announce that was not answered yet.
-#[derive(Debug)]
-struct UnderWay {
-    event: Event,
-    handle: AbortHandle,
 }
 
 /// Whether a schedule is kept once it is at rest.
@@ -361,16 +350,15 @@ impl AnnouncerTask {
             match output {
                 Output::Announce(due) => {
                     if let Some(client) = &self.client {
-                        let (ticket, event) = (due.ticket, due.event);
+                        let ticket = due.ticket;
                         let announce = announce(client.clone(), *due, &announced.entry, shared);
                         let handle = self.under_way.spawn(announce);
-                        let under_way = UnderWay { event, handle };
-                        announced.under_way.insert(ticket, under_way);
+                        announced.under_way.insert(ticket, handle);
                     }
                 }
                 Output::Cancel(ticket) => {
                     if let Some(announce) = announced.under_way.remove(&ticket) {
-                        announce.handle.abort();
+                        announce.abort();
                     }
                 }
                 Output::TrackerChanged { .. } => {
@@ -391,7 +379,7 @@ impl AnnouncerTask {
         }
     }
 
-    /// Tells every tracker that knows us that we go, and waits for the answers. Each has a short time-out.
+    /// Tells every tracker that knows us that we go, and waits for the answers. Each has a short time-out, and so has what is said before.
     async fn take_leave(&mut self, shared: &Arc<Shared>) {
         // Many programs end as soon as a download is complete; trackers are to count it all the same.
         while let Ok(wish) = self.wishes.try_recv() {
@@ -399,33 +387,20 @@ impl AnnouncerTask {
                 self.handle_wish(wish, shared);
             }
         }
-        // What is not answered in time is given up for the farewell.
-        let _ = tokio::time::timeout(COMPLETED_GRACE, self.finish_completed(shared)).await;
         let torrents: Vec<TorrentId> = self.torrents.keys().copied().collect();
         for torrent in torrents {
             self.with(torrent, |announced| announced.schedule.stop(now()));
             self.carry_out(torrent, shared);
         }
-        while let Some(outcome) = self.under_way.join_next().await {
-            if let Ok(outcome) = outcome {
-                self.handle_outcome(outcome, shared);
-            }
-        }
-    }
-}
-
-impl AnnouncerTask {
-    /// Waits until no tracker has yet to hear that a download is complete.
-    async fn finish_completed(&mut self, shared: &Arc<Shared>) {
-        let tells = |announced: &Announced| {
-            let mut under_way = announced.under_way.values();
-            under_way.any(|announce| announce.event == Event::Completed)
-        };
-        while self.torrents.values().any(tells)
-            && let Some(outcome) = self.under_way.join_next().await
-        {
-            if let Ok(outcome) = outcome {
-                self.handle_outcome(outcome, shared);
+        loop {
+            let next = self.times.first().map(|&(at, _)| at);
+            tokio::select! {
+                outcome = self.under_way.join_next() => match outcome {
+                    Some(Ok(outcome)) => self.handle_outcome(outcome, shared),
+                    Some(Err(_given_up)) => {}
+                    None => return,
+                },
+                () = sleep_until(next) => self.handle_times(now(), shared),
             }
         }
     }

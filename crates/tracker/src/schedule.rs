@@ -3,7 +3,10 @@
 mod endpoint;
 mod status;
 
-pub use endpoint::{DEFAULT_INTERVAL, FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_INTERVAL, PATIENCE};
+pub use endpoint::{
+    COMPLETED_PATIENCE, DEFAULT_INTERVAL, FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_INTERVAL,
+    PATIENCE,
+};
 pub use status::{EndpointStatus, NextAnnounce, TrackerStatus};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -157,12 +160,23 @@ pub struct Schedule {
     tickets: HashMap<Ticket, TrackerKey>,
     outputs: VecDeque<Output>,
     wake_at: Option<Instant>,
+    /// Until when a `completed` holds `stopped` back.
+    leave_by: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Stopped,
     Running,
+}
+
+/// What comes before `stopped`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// `completed`, where that has yet to be heard.
+    Whole,
+    /// Nothing.
+    Short,
 }
 
 /// How a tracker stands, for the choice among those of its tier.
@@ -190,6 +204,7 @@ impl Schedule {
             tickets: HashMap::new(),
             outputs: VecDeque::new(),
             wake_at: None,
+            leave_by: None,
         }
     }
 
@@ -221,17 +236,20 @@ impl Schedule {
     }
 
     /// The torrent is paused or removed: every tracker that accepted `started` gets one `stopped`, all other announces are given up.
+    ///
+    /// Only `completed` is not: it is counted by trackers, and said once. `stopped` follows its answer, or comes after [`COMPLETED_PATIENCE`]
+    /// at the latest.
     pub fn stop(&mut self, now: Instant) {
-        self.phase = Phase::Stopped;
-        self.wake_at = None;
-        self.in_use = None;
-        let keys: Vec<_> = self.endpoints.keys().copied().collect();
-        for key in keys {
-            self.take_leave(now, key);
+        if self.phase == Phase::Running {
+            self.leave_by = Some(now + COMPLETED_PATIENCE);
         }
+        self.phase = Phase::Stopped;
+        self.in_use = None;
+        self.take_leave_of_all(now, Farewell::Whole);
+        self.plan(now);
     }
 
-    /// Whether the schedule is stopped and no `stopped` waits for its outcome.
+    /// Whether the schedule is stopped and no announce waits for its outcome.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.phase == Phase::Stopped && self.tickets.is_empty()
@@ -256,7 +274,7 @@ impl Schedule {
 
     /// Takes leave of a tracker and forgets it.
     pub fn remove_tracker(&mut self, now: Instant, key: TrackerKey) {
-        self.take_leave(now, key);
+        self.take_leave(now, key, Farewell::Short);
         self.tiers.remove(key);
         self.endpoints.remove(&key);
         self.tickets.retain(|_, of| *of != key);
@@ -333,7 +351,7 @@ impl Schedule {
             }
             _ => {}
         }
-        if event != Event::Stopped {
+        if event != Event::Stopped && self.phase == Phase::Running {
             self.tiers.promote(key);
             self.use_tracker(key);
         }
@@ -400,7 +418,7 @@ impl Schedule {
     fn plan(&mut self, now: Instant) {
         self.wake_at = None;
         if self.phase == Phase::Stopped {
-            return;
+            return self.plan_leave(now);
         }
         let groups: Vec<Vec<TrackerKey>> = match self.config.spread {
             Spread::EachTier => self.tiers.iter().map(<[_]>::to_vec).collect(),
@@ -410,6 +428,30 @@ impl Schedule {
             if let Some(key) = self.choose(now, &group) {
                 self.announce_due(now, key);
             }
+        }
+    }
+
+    /// Says `stopped` where `completed` was answered, or takes too long.
+    fn plan_leave(&mut self, now: Instant) {
+        let farewell = match self.leave_by {
+            Some(leave_by) if now < leave_by => Farewell::Whole,
+            _ => Farewell::Short,
+        };
+        self.take_leave_of_all(now, farewell);
+        let tells = |endpoint: &Endpoint| {
+            let State::Announcing { event, .. } = endpoint.state else {
+                return false;
+            };
+            event == Event::Completed
+        };
+        let holds_back = self.endpoints.values().flatten().any(tells);
+        self.wake_at = self.leave_by.filter(|_| holds_back);
+    }
+
+    fn take_leave_of_all(&mut self, now: Instant, farewell: Farewell) {
+        let keys: Vec<_> = self.endpoints.keys().copied().collect();
+        for key in keys {
+            self.take_leave(now, key, farewell);
         }
     }
 
@@ -487,7 +529,7 @@ impl Schedule {
     }
 
     /// Gives up what is under way to a tracker, and says `stopped` where it knows us.
-    fn take_leave(&mut self, now: Instant, key: TrackerKey) {
+    fn take_leave(&mut self, now: Instant, key: TrackerKey, farewell: Farewell) {
         let count = self.endpoints.get(&key).map_or(0, Vec::len);
         for index in 0..count {
             let Some(endpoint) = self
@@ -502,6 +544,10 @@ impl Schedule {
                     event: Event::Stopped,
                     ..
                 } => continue,
+                State::Announcing {
+                    event: Event::Completed,
+                    ..
+                } if farewell == Farewell::Whole => continue,
                 State::Announcing { ticket, .. } => {
                     endpoint.state = State::Waiting { until: now };
                     self.tickets.remove(&ticket);
@@ -510,7 +556,11 @@ impl Schedule {
                 State::Waiting { .. } => {}
                 State::Barred => continue,
             }
-            if endpoint.known_as != KnownAs::Nobody {
+            let has_to_tell = endpoint.next_event(self.completeness) == Event::Completed
+                && endpoint.health == Health::Working;
+            if farewell == Farewell::Whole && has_to_tell {
+                self.announce(now, key, index, Event::Completed);
+            } else if endpoint.known_as != KnownAs::Nobody {
                 self.announce(now, key, index, Event::Stopped);
             }
         }

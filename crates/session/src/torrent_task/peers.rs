@@ -22,6 +22,12 @@ pub(super) struct PeerLink {
     commands: mpsc::UnboundedSender<Vec<Command>>,
 }
 
+impl PeerLink {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 impl Driver {
     pub(super) fn add_peers(&mut self, source: PeerSource, peers: Vec<SocketAddr>) {
         match &mut self.stage {

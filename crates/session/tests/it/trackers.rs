@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use rarest_session::metainfo::{self, Version};
 use rarest_session::tracker::server::{Server, ServerConfig};
 use rarest_session::{Builder, Session, TorrentEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-use crate::world::{PATIENCE, Sample, until, within};
+use crate::world::{PATIENCE, Peer, Sample, until, within};
 
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -90,34 +92,104 @@ async fn sessions_meet_at_a_udp_tracker() {
     sessions_meet_at(&Server::start(&config).unwrap()).await;
 }
 
+/// A tracker that writes down what it is told, and answers `completed` only when it is let.
+#[derive(Default)]
+struct SlowTracker {
+    answered: Mutex<Vec<String>>,
+    completed_came: Notify,
+    let_answer: Notify,
+}
+
+impl SlowTracker {
+    async fn start() -> (Arc<Self>, String) {
+        let tracker = Arc::new(Self::default());
+        let listener = TcpListener::bind(ANYWHERE).await.unwrap();
+        let url = format!("http://{}/announce", listener.local_addr().unwrap());
+        let serving = Arc::clone(&tracker);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let serving = Arc::clone(&serving);
+                tokio::spawn(async move { serving.answer(stream).await });
+            }
+        });
+        (tracker, url)
+    }
+
+    async fn answer(&self, mut stream: TcpStream) {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let request = String::from_utf8(request).unwrap();
+        let event = request.split("event=").nth(1).unwrap_or_default();
+        let event = event.split(['&', ' ']).next().unwrap_or_default();
+        if event == "completed" {
+            self.completed_came.notify_one();
+            tokio::select! {
+                biased;
+                // Whoever hangs up did not wait.
+                _ = stream.read_u8() => return,
+                () = self.let_answer.notified() => {}
+            }
+        }
+        self.answered.lock().unwrap().push(event.to_owned());
+        let answer = "d8:intervali1800e5:peers0:e";
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            answer.len()
+        );
+        stream.write_all((head + answer).as_bytes()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_tracker_counts_a_download_that_ends_with_its_session() {
-    let config = ServerConfig {
-        http: vec![ANYWHERE],
-        ..ServerConfig::default()
-    };
-    let server = Server::start(&config).unwrap();
-    let sample = tracked("counted", 100_000, server.announce_urls());
-    let swarm = sample.metainfo.info_hashes().swarms().next().unwrap();
-    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    sample.write_to(here.path());
-    let seed = announcing(here.path()).build().await.unwrap();
-    let mut events = seed.events();
-    seed.add(sample.metainfo.clone()).start().await.unwrap();
-    until(&mut events, |event| {
-        matches!(event, TorrentEvent::Announced { .. }).then_some(())
-    })
-    .await;
-
-    let leech = announcing(there.path()).build().await.unwrap();
-    let torrent = leech.add(sample.metainfo.clone()).start().await.unwrap();
+    let (tracker, url) = SlowTracker::start().await;
+    let sample = tracked("counted", 100_000, [url]);
+    let seed = Peer::seeding(&sample).await;
+    let folder = tempfile::tempdir().unwrap();
+    let leech = announcing(folder.path()).build().await.unwrap();
+    let adding = leech.add(sample.metainfo.clone()).peers([seed.address()]);
+    let torrent = adding.start().await.unwrap();
     within(torrent.completed()).await.unwrap();
-    within(leech.shutdown(PATIENCE)).await.unwrap();
-    assert_eq!(server.counts(swarm).downloads, Some(1));
-    // And it took leave, which the seed did not.
-    assert_eq!(server.counts(swarm).seeders, Some(1));
+    within(tracker.completed_came.notified()).await;
+    let ending = leech.shutdown(PATIENCE);
+    let answering = async {
+        // Until the end is on its way: whoever gave the announce up has done so by then.
+        while torrent.pause().await.is_ok() {}
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        tracker.let_answer.notify_one();
+    };
+    let (ended, ()) = within(async { tokio::join!(ending, answering) }).await;
+    ended.unwrap();
+    let answered = tracker.answered.lock().unwrap().clone();
+    assert_eq!(answered, ["started", "completed", "stopped"]);
     assert!(torrent.trackers().await.is_empty());
-    within(seed.shutdown(PATIENCE)).await.unwrap();
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_tracker_hears_of_a_download_that_is_removed_at_once() {
+    let (tracker, url) = SlowTracker::start().await;
+    let sample = tracked("removed", 100_000, [url]);
+    let seed = Peer::seeding(&sample).await;
+    let folder = tempfile::tempdir().unwrap();
+    let leech = announcing(folder.path()).build().await.unwrap();
+    let adding = leech.add(sample.metainfo.clone()).peers([seed.address()]);
+    let torrent = adding.start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    within(tracker.completed_came.notified()).await;
+    within(leech.remove_keeping_files(&torrent)).await.unwrap();
+    // Answered behind the removal: whoever gave the announce up has done so by then.
+    assert!(torrent.trackers().await.is_empty());
+    tracker.let_answer.notify_one();
+    within(leech.shutdown(PATIENCE)).await.unwrap();
+    let answered = tracker.answered.lock().unwrap().clone();
+    assert_eq!(answered, ["started", "completed", "stopped"]);
+    seed.shut_down().await;
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ pub const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest until a retry.
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60 * 60);
 
+/// How long a `completed` may hold `stopped` back: whoever quits does not want to wait, and a tracker that works answers in far less.
+pub const COMPLETED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long an unanswered announce holds back the trackers behind.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rarest_metainfo::{InfoHash, PeerId};
 use rarest_tracker::schedule::{
-    Completeness, DEFAULT_INTERVAL, Due, FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_INTERVAL,
-    NextAnnounce, Output, PATIENCE, Spread, Ticket, Totals,
+    COMPLETED_PATIENCE, Completeness, DEFAULT_INTERVAL, Due, FIRST_BACKOFF, LONGEST_BACKOFF,
+    LONGEST_INTERVAL, NextAnnounce, Output, PATIENCE, Spread, Ticket, Totals,
 };
 use rarest_tracker::{
     AnnounceReply, Error, Event, Failure, Family, Retry, Schedule, ScheduleConfig, Tiers,
@@ -226,6 +226,81 @@ fn stopped_is_said_only_where_started_was_accepted() {
     assert!(torrent.schedule.is_at_rest());
     assert_eq!(torrent.schedule.next_timeout(), None);
     assert_eq!(torrent.dues(), []);
+}
+
+/// A torrent that was accepted and then completed.
+fn completed() -> (Torrent, Due) {
+    let mut torrent = Torrent::started(ONE, Completeness::Incomplete);
+    let started = torrent.due();
+    torrent.accept(&started);
+    torrent.schedule.completed(torrent.now);
+    let completed = torrent.due();
+    assert_eq!(completed.event, Event::Completed);
+    (torrent, completed)
+}
+
+#[test]
+fn completed_is_heard_before_stopped() {
+    let (mut torrent, completed) = completed();
+    torrent.schedule.stop(torrent.now);
+    assert_eq!(torrent.dues(), [], "not while `completed` is under way");
+    assert!(!torrent.schedule.is_at_rest());
+    torrent.accept(&completed);
+    let stopped = torrent.due();
+    assert_eq!(stopped.event, Event::Stopped);
+    torrent.accept(&stopped);
+    assert!(torrent.schedule.is_at_rest());
+    assert!(torrent.cancelled.is_empty());
+    assert_eq!(torrent.schedule.next_timeout(), None);
+}
+
+#[test]
+fn a_completed_that_is_not_answered_holds_stopped_back_for_two_seconds() {
+    let (mut torrent, completed) = completed();
+    torrent.schedule.stop(torrent.now);
+    torrent.now += secs(1);
+    // Whoever wants it twice gets it no later.
+    torrent.schedule.stop(torrent.now);
+    let (waited, stopped) = torrent.wait_for_due();
+    assert_eq!((waited, stopped.event), (secs(1), Event::Stopped));
+    assert_eq!(torrent.cancelled, [completed.ticket]);
+    assert_eq!(COMPLETED_PATIENCE, secs(2));
+    torrent.fail(&stopped);
+    assert!(torrent.schedule.is_at_rest());
+}
+
+#[test]
+fn a_completed_that_fails_at_the_end_is_not_repeated() {
+    let (mut torrent, completed) = completed();
+    torrent.schedule.stop(torrent.now);
+    torrent.fail(&completed);
+    assert_eq!(torrent.due().event, Event::Stopped);
+}
+
+#[test]
+fn who_completes_during_another_announce_says_so_before_stopped() {
+    let mut torrent = Torrent::started(ONE, Completeness::Incomplete);
+    let started = torrent.due();
+    torrent.accept(&started);
+    let (_, regular) = torrent.wait_for_due();
+    torrent.schedule.completed(torrent.now);
+    assert_eq!(torrent.dues(), []);
+    torrent.schedule.stop(torrent.now);
+    let completed = torrent.due();
+    assert_eq!(completed.event, Event::Completed);
+    assert_eq!(torrent.cancelled, [regular.ticket]);
+    torrent.accept(&completed);
+    assert_eq!(torrent.due().event, Event::Stopped);
+}
+
+#[test]
+fn a_torrent_that_goes_on_during_its_completed_is_not_stopped() {
+    let (mut torrent, completed) = completed();
+    torrent.schedule.stop(torrent.now);
+    torrent.schedule.start(torrent.now, Completeness::Complete);
+    torrent.accept(&completed);
+    assert_eq!(torrent.dues(), []);
+    assert_eq!(torrent.wait_for_due().1.event, Event::Regular);
 }
 
 #[test]

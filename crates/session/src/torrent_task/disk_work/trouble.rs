@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use rarest_piece_store::{Fault, StoreError};
+use rarest_swarm::PeerSource;
 
 use super::{Driver, Stage};
 use crate::registry::Phase;
+use crate::torrent_task::peers::PeerLink;
 use crate::{Incomplete, TorrentEvent};
 
 /// Longest time between two attempts to use a storage that fails.
@@ -73,10 +75,12 @@ impl Driver {
             retry: Retry::Never,
         });
         self.disk.saving.forget();
+        let peers = self.peers.values().map(PeerLink::address).collect();
         self.stop_running();
         if matches!(self.stage, Stage::Active(_)) {
             // With the machine and what waits for the disk goes the memory they hold.
             self.drop_peers("the storage cannot be relied on");
+            self.early_peers.push((PeerSource::Resume, peers));
             self.disk.forget_waiting();
             self.stage = Stage::Unreadable;
             self.count_memory();
