@@ -194,9 +194,24 @@ pub(crate) fn build(command: &mut Command) -> Result<Vec<Artifact>> {
 
 /// Builds the client with a profile (`dev`, `release`) and says where it stands.
 pub(crate) fn client(profile: &str) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--package", "rarest", "--profile", profile]);
-    let client = build(&mut command)?
+    program("rarest", "rarest", profile)
+}
+
+/// Builds a program of a package with a profile and says where it stands.
+pub(crate) fn program(package: &str, name: &str, profile: &str) -> Result<PathBuf> {
+    let mut command = cargo(&[
+        "build",
+        "--package",
+        package,
+        "--bin",
+        name,
+        "--profile",
+        profile,
+    ]);
+    let program = build(&mut command)?
         .into_iter()
-        .find(|artifact| artifact.name == "rarest");
-    Ok(client.context("cargo built no binary `rarest`")?.program)
+        .find(|artifact| artifact.name == name);
+    Ok(program
+        .with_context(|| format!("cargo built no binary `{name}`"))?
+        .program)
 }

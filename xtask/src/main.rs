@@ -3,6 +3,7 @@
 
 mod alone;
 mod bench;
+mod budget;
 mod cargo;
 mod conformance;
 mod corpus;
@@ -52,6 +53,7 @@ const TASKS: &[Task] = &[
     fuzz_smoke::TASK,
     package::TASK,
     interop::TASK,
+    budget::TASK,
     bench::TASK,
 ];
 
