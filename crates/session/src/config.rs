@@ -43,6 +43,9 @@ const DEFAULT_STORAGE_RETRY: Duration = Duration::from_secs(10);
 /// Most events that wait for one listener when nothing else is said. A piece a millisecond leaves it a second.
 const DEFAULT_EVENT_CAPACITY: usize = 1024;
 
+/// Resume data is saved no more often: each time everything that was written is synced, which a disk does a few dozen times a second at best.
+pub const MIN_RESUME_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Something that comes again after less than this would keep a processor busy.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -193,11 +196,11 @@ impl Builder {
         self
     }
 
-    /// How often resume data that has changed is saved. 30 s by default. It is saved on a pause, when a download completes and
+    /// How often resume data that has changed is saved. 30 s by default, never under [`MIN_RESUME_INTERVAL`]. It is saved on a pause, when a download completes and
     /// when the session is shut down as well. After a kill, what was verified since the last save is found by a check
     /// of the files that changed.
     pub fn resume_interval(mut self, interval: Duration) -> Self {
-        self.config.resume_interval = interval.min(LONGEST_WAIT);
+        self.config.resume_interval = interval.clamp(MIN_RESUME_INTERVAL, LONGEST_WAIT);
         self
     }
 

@@ -40,9 +40,8 @@ pub(crate) async fn outgoing(
     address: SocketAddr,
     swarm: SwarmId,
 ) -> Result<Arrival, Failure> {
-    // Held until the handshakes are done.
-    let _half_open = acquire(&shared.half_open_out).await?;
-    let permit = acquire(&shared.connections).await?;
+    // The first is held until the handshakes are done.
+    let (_half_open, permit) = acquire_both(&shared.half_open_out, &shared.connections).await?;
     let timeout = shared.config.connect_timeout;
     let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
         .await
@@ -70,6 +69,25 @@ async fn acquire(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failur
     let place = Arc::clone(places).acquire_owned().await;
     // The semaphores of a session are never closed.
     place.map_err(|_| Failure::Closed(CloseReason::Local))
+}
+
+/// Waits for two places, and holds neither while it waits for the other: dials that find no room among the connections must not keep
+/// others from dialling when there is, nor dials that wait for their turn keep peers out.
+async fn acquire_both(
+    first: &Arc<Semaphore>,
+    second: &Arc<Semaphore>,
+) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Failure> {
+    loop {
+        let place = acquire(first).await?;
+        if let Ok(other) = Arc::clone(second).try_acquire_owned() {
+            return Ok((place, other));
+        }
+        drop(place);
+        let other = acquire(second).await?;
+        if let Ok(place) = Arc::clone(first).try_acquire_owned() {
+            return Ok((place, other));
+        }
+    }
 }
 
 async fn greet(
@@ -129,6 +147,34 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_one_place_does_not_hold_the_other() {
+        let [first, second] = [0, 1].map(|_| Arc::new(Semaphore::new(1)));
+        let taken = acquire(&second).await.unwrap();
+        let mut both = std::pin::pin!(acquire_both(&first, &second));
+        assert!(so_far(&mut both).await.is_none());
+        let other = Arc::clone(&first).try_acquire_owned().unwrap();
+        drop(taken);
+        assert!(so_far(&mut both).await.is_none());
+        assert_eq!(second.available_permits(), 1);
+        drop(other);
+        drop(both.await.unwrap());
+    }
+
+    /// What a future has come to, without waiting for it.
+    async fn so_far<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = std::future::ready(()) => None,
         }
     }
 }

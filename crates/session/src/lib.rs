@@ -35,7 +35,7 @@ pub use add::{AddTorrent, ExistingData, TorrentSource};
 pub use announcer::Scrape;
 pub use config::{
     Builder, DEFAULT_MAX_CONNECTIONS, DEFAULT_MEMORY_BUDGET, DEFAULT_STALL_TIMEOUT,
-    MIN_MEMORY_BUDGET,
+    MIN_MEMORY_BUDGET, MIN_RESUME_INTERVAL,
 };
 pub use error::{AddError, CommandError, Gone, Incomplete, ShutdownError, StallCause, StartError};
 pub use events::{Event, EventStream, TorrentEvent};

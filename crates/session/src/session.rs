@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::events::Publisher;
 use crate::limiter::Limiter;
+use crate::listener::Strangers;
 use crate::memory::{BufferPool, MemoryBudget};
 use crate::registry::{Entry, Registry};
 use crate::torrent_task::Driver;
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) half_open_out: Arc<Semaphore>,
     pub(crate) half_open_in: Arc<Semaphore>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) announcer: Announcer,
     pub(crate) tasks: TaskTracker,
     pub(crate) runtime: Handle,
@@ -116,6 +118,7 @@ impl Session {
             connections: Arc::new(Semaphore::new(config.max_connections)),
             half_open_out: Arc::new(Semaphore::new(config.max_half_open)),
             half_open_in: Arc::new(Semaphore::new(config.max_half_open)),
+            strangers: Arc::default(),
             announcer,
             tasks: TaskTracker::new(),
             runtime: Handle::current(),

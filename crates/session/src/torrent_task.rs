@@ -29,7 +29,7 @@ pub(crate) use command::Command;
 use command::Departure;
 pub(crate) use disk_work::DiskMail;
 use disk_work::DiskWork;
-use peers::PeerLink;
+use peers::{EarlyPeers, PeerLink};
 use progress::Observed;
 pub(crate) use resting::Resting;
 
@@ -72,7 +72,7 @@ pub(crate) struct Driver {
     wish: Wish,
     stage: Stage,
     /// Known before the machine begins, which is told of them then.
-    early_peers: Vec<(PeerSource, Vec<SocketAddr>)>,
+    early_peers: EarlyPeers,
     peers: HashMap<PeerKey, PeerLink>,
     /// None while it sleeps.
     peer_mail: Option<mpsc::Sender<PeerMail>>,
@@ -179,7 +179,7 @@ impl Driver {
         );
         let mut driver = Self::of(shared, entry, metainfo, disk, home, wish);
         if !options.peers.is_empty() {
-            driver.early_peers.push((PeerSource::User, options.peers));
+            driver.early_peers.add(PeerSource::User, options.peers);
         }
         driver
     }
@@ -196,7 +196,7 @@ impl Driver {
             observed: Observed::new(now()),
             wish,
             stage: Stage::New,
-            early_peers: Vec::new(),
+            early_peers: EarlyPeers::default(),
             peers: HashMap::new(),
             peer_mail: None,
             disk,
@@ -398,8 +398,8 @@ impl Driver {
     fn start_machine(&mut self, now: Instant) {
         self.make_machine(now);
         self.prioritise();
-        for (source, peers) in std::mem::take(&mut self.early_peers) {
-            self.add_peers(source, peers);
+        for (source, address) in std::mem::take(&mut self.early_peers) {
+            self.add_peers(source, vec![address]);
         }
         self.began(now);
         self.run_if_wished();

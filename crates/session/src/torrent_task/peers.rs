@@ -1,10 +1,12 @@
 //! The connections of a torrent: dialled, agreed to, told what to do, ended.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rarest_metainfo::Bitfield;
 use rarest_peer_wire::connection::{Command, LocalTorrent, Role, SwarmId};
+use rarest_swarm::limits::MAX_KNOWN_PEERS;
 use rarest_swarm::{BanReason, DisconnectReason, Ended, PeerKey, PeerSource};
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -22,6 +24,39 @@ pub(super) struct PeerLink {
     commands: mpsc::UnboundedSender<Vec<Command>>,
 }
 
+/// Addresses that were told before there is a machine: a check may take hours, and a storage that cannot be looked at for ever.
+#[derive(Debug, Default)]
+pub(super) struct EarlyPeers(BTreeSet<(PeerSource, SocketAddr)>);
+
+impl EarlyPeers {
+    /// What is beyond what the machine would remember is forgotten at once.
+    pub(super) fn add(
+        &mut self,
+        source: PeerSource,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+    ) {
+        let addresses = addresses.into_iter().map(|address| (source, address));
+        for peer in addresses {
+            if self.0.len() < MAX_KNOWN_PEERS {
+                self.0.insert(peer);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl IntoIterator for EarlyPeers {
+    type Item = (PeerSource, SocketAddr);
+    type IntoIter = <BTreeSet<Self::Item> as IntoIterator>::IntoIter;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl PeerLink {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
@@ -33,7 +68,7 @@ impl Driver {
         match &mut self.stage {
             Stage::Active(torrent) => torrent.add_peers(now(), source, &peers),
             Stage::New | Stage::Checking | Stage::Unreadable => {
-                self.early_peers.push((source, peers));
+                self.early_peers.add(source, peers);
             }
         }
     }
@@ -217,5 +252,21 @@ fn describe(reason: DisconnectReason) -> &'static str {
         DisconnectReason::Replaced => "the place was given to a peer of more use",
         DisconnectReason::PiecesChanged => "what is on the disk has changed much",
         _ => "the torrent ended the connection",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_told_while_nothing_can_be_done_with_them_are_bounded() {
+        let mut early = EarlyPeers::default();
+        for address in 0..2 * u32::try_from(MAX_KNOWN_PEERS).unwrap() {
+            let address = SocketAddr::new(IpAddr::V4(address.into()), 6881);
+            early.add(PeerSource::Tracker, [address]);
+            early.add(PeerSource::Tracker, [address]);
+        }
+        assert_eq!(early.into_iter().count(), MAX_KNOWN_PEERS);
     }
 }

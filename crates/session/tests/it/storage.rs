@@ -307,9 +307,6 @@ async fn a_file_that_is_overwritten_while_it_is_served_is_noticed_by_its_time() 
     let sample = Sample::file("overwritten", 500_000, 32 * 1024);
     let seed = Peer::with(|builder| builder.resume_interval(Duration::ZERO)).await;
     let seeding = seed.seed(&sample).await;
-    // A pause notes how the files are.
-    within(seeding.pause()).await.unwrap();
-    within(seeding.resume()).await.unwrap();
     let mut events = seeding.events();
     // As long as before, so that every read succeeds.
     let path = sample.path(seed.folder.path(), 0);

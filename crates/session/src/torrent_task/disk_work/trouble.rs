@@ -75,12 +75,12 @@ impl Driver {
             retry: Retry::Never,
         });
         self.disk.saving.forget();
-        let peers = self.peers.values().map(PeerLink::address).collect();
+        let peers: Vec<_> = self.peers.values().map(PeerLink::address).collect();
         self.stop_running();
         if matches!(self.stage, Stage::Active(_)) {
             // With the machine and what waits for the disk goes the memory they hold.
             self.drop_peers("the storage cannot be relied on");
-            self.early_peers.push((PeerSource::Resume, peers));
+            self.early_peers.add(PeerSource::Resume, peers);
             self.disk.forget_waiting();
             self.stage = Stage::Unreadable;
             self.count_memory();
