@@ -235,3 +235,39 @@ async fn a_slow_listener_learns_how_many_events_it_missed() {
     assert!(missed > 37, "{missed}");
     seed.shut_down().await;
 }
+
+#[tokio::test]
+async fn a_torrent_that_rested_goes_on_where_it_was() {
+    let sample = Sample::file("rested", 200_000, 32 * 1024);
+    let seed = Peer::start().await;
+    let seeding = seed.seed(&sample).await;
+    // It rests when the first peer comes.
+    for round in 1..=2 {
+        let leech = Peer::start().await;
+        let download = leech.download(&sample, &[&seed]).await;
+        within(download.completed()).await.unwrap();
+        sample.assert_in(leech.folder.path());
+        leech.shut_down().await;
+        let mut stats = seeding.stats();
+        let is_told = |stats: &rarest_session::Stats| {
+            stats.uploaded_bytes == round * 200_000 && stats.connected_peers == 0
+        };
+        within(stats.wait_for(is_told)).await.unwrap();
+        drop(stats);
+        // Time passes, in which the peer that is gone is dialled in vain.
+        tokio::time::pause();
+        for _ in 0..60 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        tokio::time::resume();
+    }
+    assert_eq!(seeding.stats().borrow().state, TorrentState::Seeding);
+    assert_eq!(
+        seeding.metainfo().info_hashes(),
+        sample.metainfo.info_hashes()
+    );
+    seeding.pause().await.unwrap();
+    assert_eq!(seeding.stats().borrow().state, TorrentState::Paused);
+    assert_eq!(within(seeding.recheck()).await.unwrap(), 7);
+    seed.shut_down().await;
+}
