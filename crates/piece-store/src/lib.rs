@@ -5,6 +5,7 @@
 mod error;
 mod files;
 mod memory;
+mod read_buffers;
 mod resume;
 mod storage;
 mod store;
@@ -12,6 +13,7 @@ mod store;
 pub use error::{Fault, Operation, Remedy, StoreError};
 pub use files::{Allocation, DEFAULT_OPEN_FILES, FileStorage, OpenFiles};
 pub use memory::MemoryStorage;
+pub use read_buffers::ReadBuffers;
 pub use resume::{LoadError, MAX_RESUME_LENGTH, Resume, ResumeError, Totals};
 pub use storage::{Presence, Stamp, Storage};
 pub use store::{

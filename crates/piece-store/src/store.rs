@@ -21,7 +21,7 @@ use std::{
 
 use rarest_metainfo::{Bitfield, FileIndex, Geometry, Metainfo, PieceIndex};
 
-use crate::{Fault, Stamp, Storage, StoreError};
+use crate::{Fault, ReadBuffers, Stamp, Storage, StoreError};
 use claims::Claims;
 use spill::SpilledBlocks;
 use sync::Unsynced;
@@ -61,6 +61,7 @@ pub struct PieceStore<S> {
     unsynced: Mutex<Unsynced>,
     /// Held while the storage syncs.
     syncing: Mutex<()>,
+    read_buffers: Arc<ReadBuffers>,
 }
 
 impl<S: Storage> PieceStore<S> {
@@ -81,8 +82,16 @@ impl<S: Storage> PieceStore<S> {
             writing: RwLock::default(),
             unsynced: Mutex::default(),
             syncing: Mutex::default(),
+            read_buffers: ReadBuffers::new(0),
             metainfo: RwLock::new(metainfo),
         }
+    }
+
+    /// Reads into `buffers`, which other stores may share. Otherwise each read has a buffer of its own.
+    #[must_use]
+    pub fn with_read_buffers(mut self, buffers: Arc<ReadBuffers>) -> Self {
+        self.read_buffers = buffers;
+        self
     }
 
     /// Takes a metainfo of the same torrent that knows more: piece layers of a v2 torrent that peers have sent (BEP 52).

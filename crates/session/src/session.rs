@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rarest_metainfo::PeerId;
 use rarest_peer_wire::connection;
-use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles};
+use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles, ReadBuffers};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) events: Publisher,
     pub(crate) budget: MemoryBudget,
     pub(crate) buffers: BufferPool,
+    /// What blocks are read into for peers.
+    pub(crate) read_buffers: Arc<ReadBuffers>,
     /// Hashes, reads and writes.
     pub(crate) disk: Arc<Disk>,
     /// Whose blocks are read and sent next.
@@ -78,6 +80,9 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
 }
+
+/// Bytes of buffers for blocks that are kept while no peer needs them: those of a few peers that are served at once.
+const KEPT_READ_BUFFERS: usize = 8 * 1024 * 1024;
 
 impl Session {
     /// Sets up a session.
@@ -109,6 +114,7 @@ impl Session {
             events: Publisher::default(),
             budget: MemoryBudget::new(config.memory_budget),
             buffers: BufferPool::new(config.memory_budget),
+            read_buffers: ReadBuffers::new(KEPT_READ_BUFFERS),
             uploads: Arc::new(Uploads::new(Arc::clone(&disk), config.disk_threads)),
             disk,
             checks: Disk::start("rarest-check", 1).map_err(StartError::Thread)?,

@@ -170,7 +170,8 @@ impl Driver {
                 (home, Box::new(storage) as Box<dyn Storage>)
             }
         };
-        let store = Store::new(storage, Arc::clone(&metainfo));
+        let store = Store::new(storage, Arc::clone(&metainfo))
+            .with_read_buffers(Arc::clone(&shared.read_buffers));
         let disk = DiskWork::new(
             store,
             options.existing,
@@ -223,6 +224,8 @@ impl Driver {
                     // What peers said in the meantime is heard first: the budget counts it.
                     None if !peer_mailbox.is_empty() => {}
                     None => {
+                        // Torrents that have peers soon have others.
+                        self.shared.read_buffers.clear();
                         let entry = Arc::clone(&self.entry);
                         match entry.sleep(self, &mailbox) {
                             Ok(()) => return,

@@ -1,6 +1,6 @@
 //! Reading verified blocks for peers.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rarest_metainfo::{Block, PieceIndex};
 
 use super::PieceStore;
@@ -59,12 +59,13 @@ impl<S: Storage> PieceStore<S> {
                     joins || index == first
                 })
                 .count();
-            let mut buffer = BytesMut::zeroed(length(run.end - run.start));
-            self.read_run(run.start, &mut buffer).map_err(|error| {
+            let length_of_run = length(run.end - run.start);
+            let fill = |buffer: &mut [u8]| self.read_run(run.start, buffer);
+            let buffer = self.read_buffers.filled(length_of_run, fill);
+            let buffer = buffer.map_err(|error| {
                 let lost = self.lose_by(&error);
                 ReadError::Store { error, lost }
             })?;
-            let buffer = buffer.freeze();
             let (read, unread) = rest.split_at(count);
             for &index in read {
                 let block = self.geometry.range(blocks[index]);

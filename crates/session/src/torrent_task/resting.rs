@@ -98,7 +98,8 @@ impl Resting {
         entry.share_metainfo(&metainfo);
         let open_files = Arc::clone(&shared.open_files);
         let storage = FileStorage::new(&metainfo, home.folder(shared), open_files);
-        let store = Store::of_whole(Box::new(storage), Arc::clone(&metainfo), &self.files);
+        let store = Store::of_whole(Box::new(storage), Arc::clone(&metainfo), &self.files)
+            .with_read_buffers(Arc::clone(&shared.read_buffers));
         let mut disk = DiskWork::new(
             store,
             crate::ExistingData::default(),
