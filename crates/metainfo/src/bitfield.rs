@@ -158,15 +158,29 @@ impl Bitfield {
         removed
     }
 
+    /// The bits in words of 64 pieces, the first of them as the highest bit: to count what two sets have in common, or to search it. Behind the
+    /// last piece are zeros.
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let (whole, rest) = self.bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let whole = whole.iter().copied();
+        let last = (!rest.is_empty()).then_some(last);
+        whole.chain(last).map(u64::from_be_bytes)
+    }
+
     /// The pieces in the set, by rising index.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        (0u32..).zip(&self.bytes).flat_map(|(byte_index, &byte)| {
-            let mut left = byte;
-            std::iter::from_fn(move || {
-                let bit = left.leading_zeros();
-                left &= !(0x80u8.checked_shr(bit)?);
-                Some(PieceIndex::new(byte_index * 8 + bit))
-            })
+        let first_pieces = (0u32..).step_by(64);
+        let mut words = first_pieces.zip(self.words());
+        let (mut first, mut left) = (0, 0u64);
+        std::iter::from_fn(move || {
+            while left == 0 {
+                (first, left) = words.next()?;
+            }
+            let bit = left.leading_zeros();
+            left &= !(1 << (63 - bit));
+            Some(PieceIndex::new(first + bit))
         })
     }
 }

@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bitfield_is_a_set(count in 1..70u32, steps in proptest::collection::vec((0..70u32, any::<bool>()), 0..100)) {
+    fn a_bitfield_is_a_set(count in 1..200u32, steps in proptest::collection::vec((0..200u32, any::<bool>()), 0..100)) {
         let geometry = Geometry::contiguous(count.into(), 1).unwrap();
         let mut bitfield = Bitfield::empty(&geometry);
         let mut model = BTreeSet::new();
@@ -222,6 +222,9 @@ proptest! {
         prop_assert_eq!(bitfield.count() as usize, model.len());
         prop_assert_eq!(bitfield.is_empty(), model.is_empty());
         prop_assert_eq!(bitfield.is_full(), model.len() == count as usize);
+        let in_words: u32 = bitfield.words().map(u64::count_ones).sum();
+        prop_assert_eq!(in_words, bitfield.count());
+        prop_assert_eq!(bitfield.words().count(), count.div_ceil(64) as usize);
         prop_assert!(bitfield.iter().eq(model));
         prop_assert_eq!(Bitfield::from_bytes(bitfield.as_bytes(), &geometry), Ok(bitfield));
     }
