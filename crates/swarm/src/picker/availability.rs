@@ -42,8 +42,6 @@ pub(crate) struct Availability {
     copies: Vec<u16>,
     /// Peers that had everything when they joined: they change the order of nothing.
     seeds: u32,
-    /// `pieces_with[n]`: number of pieces with `n` copies, seeds left out.
-    pieces_with: Vec<u32>,
     open: Bitfield,
     levels: [Level; LEVELS],
     /// Where an open piece stands in the order of its level.
@@ -68,7 +66,6 @@ impl Availability {
         Self {
             copies: vec![0; piece_count],
             seeds: 0,
-            pieces_with: vec![geometry.piece_count()],
             open: Bitfield::empty(&geometry),
             levels: std::array::from_fn(|_| Level::default()),
             position: vec![0; piece_count],
@@ -123,49 +120,41 @@ impl Availability {
     }
 
     pub(crate) fn join(&mut self, has: &Has) {
-        self.count(has, Self::gain, |copies| copies + 1, |seeds| seeds + 1);
-    }
-
-    pub(crate) fn leave(&mut self, has: &Has) {
-        self.count(has, Self::lose, |copies| copies - 1, |seeds| seeds - 1);
-    }
-
-    fn count(
-        &mut self,
-        has: &Has,
-        one: fn(&mut Self, PieceIndex),
-        copies: fn(u16) -> u16,
-        seeds: fn(u32) -> u32,
-    ) {
         match has {
             Has::Unknown => {}
-            Has::All => self.seeds = seeds(self.seeds),
-            Has::Some(pieces) if pieces.count() <= self.open_count() / RESORT_FRACTION => {
-                pieces.iter().for_each(|piece| one(self, piece));
+            Has::All => self.seeds += 1,
+            Has::Some(pieces) if self.are_few(pieces) => {
+                pieces.iter().for_each(|piece| self.gain(piece));
             }
             Has::Some(pieces) => {
                 self.stale = true;
-                // A million pieces mostly have one of few numbers of copies: those are brought up to date once each.
-                let mut moved = vec![0; self.pieces_with.len()];
-                for piece in pieces.iter() {
-                    let count = &mut self.copies[piece.as_usize()];
-                    moved[usize::from(*count)] += 1;
-                    *count = copies(*count);
-                }
-                for (before, pieces) in (0..).zip(moved) {
-                    if pieces > 0 {
-                        self.recount(before, copies(before), pieces);
-                    }
-                }
+                for_each_bit(pieces, &mut self.copies, |copies, bit| *copies += bit);
             }
         }
+    }
+
+    pub(crate) fn leave(&mut self, has: &Has) {
+        match has {
+            Has::Unknown => {}
+            Has::All => self.seeds -= 1,
+            Has::Some(pieces) if self.are_few(pieces) => {
+                pieces.iter().for_each(|piece| self.lose(piece));
+            }
+            Has::Some(pieces) => {
+                self.stale = true;
+                for_each_bit(pieces, &mut self.copies, |copies, bit| *copies -= bit);
+            }
+        }
+    }
+
+    fn are_few(&self, pieces: &Bitfield) -> bool {
+        pieces.count() <= self.open_count() / RESORT_FRACTION
     }
 
     /// One peer more has the piece.
     pub(crate) fn gain(&mut self, piece: PieceIndex) {
         let before = self.copies[piece.as_usize()];
         self.copies[piece.as_usize()] = before + 1;
-        self.recount(before, before + 1, 1);
         self.reclass(piece, before, before + 1);
     }
 
@@ -173,7 +162,6 @@ impl Availability {
     pub(crate) fn lose(&mut self, piece: PieceIndex) {
         let before = self.copies[piece.as_usize()];
         self.copies[piece.as_usize()] = before - 1;
-        self.recount(before, before - 1, 1);
         self.reclass(piece, before, before - 1);
     }
 
@@ -181,16 +169,6 @@ impl Availability {
     pub(crate) fn seed_became_partial(&mut self, pieces: &Bitfield) {
         self.seeds -= 1;
         self.join(&Has::Some(pieces.clone()));
-    }
-
-    /// So many pieces have other numbers of copies than before.
-    fn recount(&mut self, before: u16, after: u16, pieces: u32) {
-        let most = usize::from(before.max(after)) + 1;
-        if self.pieces_with.len() < most {
-            self.pieces_with.resize(most, 0);
-        }
-        self.pieces_with[usize::from(before)] -= pieces;
-        self.pieces_with[usize::from(after)] += pieces;
     }
 
     fn reclass(&mut self, piece: PieceIndex, before: u16, after: u16) {
@@ -212,18 +190,17 @@ impl Availability {
     }
 
     /// Copies of the rarest piece among the peers, and the share of pieces of which there are more, in thousandths.
+    ///
+    /// Takes time in proportion to the pieces, though little: a count that is kept up to date would cost more, whenever a peer joins.
     pub(crate) fn distributed_copies(&self) -> (u32, u32) {
-        let least = self
-            .pieces_with
-            .iter()
-            .position(|&pieces| pieces > 0)
-            .unwrap_or(0);
-        let piece_count = self.geometry.piece_count();
-        let more = u64::from(piece_count - self.pieces_with[least]);
-        let least = u32::try_from(least).expect("copies are counted in a u16");
-        let thousandths = more * 1000 / u64::from(piece_count);
+        let least = self.copies.iter().copied().min().unwrap_or(0);
+        // Counted in blocks, with numbers as short as the copies are: so that a processor takes many at once.
+        let more_in = |block: &[u16]| -> u16 { block.iter().map(|&n| u16::from(n > least)).sum() };
+        let blocks = self.copies.chunks(1024).map(more_in);
+        let more: u64 = blocks.map(u64::from).sum();
+        let thousandths = more * 1000 / u64::from(self.geometry.piece_count());
         (
-            least + self.seeds,
+            u32::from(least) + self.seeds,
             u32::try_from(thousandths).expect("at most 1000"),
         )
     }
@@ -284,11 +261,43 @@ impl Availability {
             .min_by_key(|piece| (self.level[piece.as_usize()], self.copies[piece.as_usize()]))
     }
 
+    /// Puts the open pieces in order, going through all arrays from front to back.
     fn sort(&mut self) {
-        if std::mem::take(&mut self.stale) {
-            for level in &mut self.levels {
-                level.sort(&self.copies, &mut self.position);
-            }
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let mut sizes = [[0; RARITY_CLASSES]; LEVELS];
+        for piece in self.open.iter() {
+            let level = usize::from(self.level[piece.as_usize()]);
+            sizes[level][class(self.copies[piece.as_usize()])] += 1;
+        }
+        let mut next = [[0; RARITY_CLASSES]; LEVELS];
+        for ((level, sizes), next) in self.levels.iter_mut().zip(&sizes).zip(&mut next) {
+            *next = level.divide(sizes);
+        }
+        for piece in self.open.iter() {
+            let level = usize::from(self.level[piece.as_usize()]);
+            let place = &mut next[level][class(self.copies[piece.as_usize()])];
+            self.levels[level].put(*place, piece.get(), &mut self.position);
+            *place += 1;
+        }
+    }
+}
+
+/// Changes one number a piece by one if the piece is in the set, and by zero if not: without branches, so that a processor takes
+/// many at once.
+fn for_each_bit(set: &Bitfield, numbers: &mut [u16], change: impl Fn(&mut u16, u16)) {
+    const MASKS: [u8; 8] = [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01];
+    let (eights, rest) = numbers.as_chunks_mut::<8>();
+    let (bytes, last) = set.as_bytes().split_at(eights.len());
+    for (byte, numbers) in bytes.iter().zip(eights) {
+        for (mask, number) in MASKS.iter().zip(numbers) {
+            change(number, u16::from(byte & mask != 0));
+        }
+    }
+    for byte in last {
+        for (mask, number) in MASKS.iter().zip(&mut *rest) {
+            change(number, u16::from(byte & mask != 0));
         }
     }
 }
@@ -370,24 +379,18 @@ impl Level {
         self.put(with, piece, position);
     }
 
-    fn sort(&mut self, copies: &[u16], position: &mut [u32]) {
-        let mut sizes = [0; RARITY_CLASSES];
-        for &piece in &self.order {
-            sizes[class(copies[piece as usize])] += 1;
-        }
-        let mut next = [0; RARITY_CLASSES];
+    /// Gives each class its size, with pieces yet to be put there. Gives where each begins.
+    fn divide(&mut self, sizes: &[usize; RARITY_CLASSES]) -> [usize; RARITY_CLASSES] {
+        let mut firsts = [0; RARITY_CLASSES];
         let mut sum = 0;
-        for (class, size) in sizes.into_iter().enumerate() {
+        for (class, size) in sizes.iter().enumerate() {
             self.starts[class] = sum;
-            next[class] = sum;
+            firsts[class] = sum;
             sum += size;
         }
         self.starts[RARITY_CLASSES] = sum;
-        for piece in std::mem::replace(&mut self.order, vec![0; sum]) {
-            let place = &mut next[class(copies[piece as usize])];
-            self.put(*place, piece, position);
-            *place += 1;
-        }
+        self.order.resize(sum, 0);
+        firsts
     }
 }
 
