@@ -66,18 +66,26 @@ pub(crate) fn common_words<'a>(
     left: &'a Bitfield,
     right: &'a Bitfield,
 ) -> impl Iterator<Item = (u32, u64)> + 'a {
-    let words = |set: &'a Bitfield| {
-        set.as_bytes().chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_be_bytes(word)
-        })
-    };
     (0u32..)
         .step_by(64)
-        .zip(words(left).zip(words(right)))
+        .zip(left.words().zip(right.words()))
         .map(|(first, (left, right))| (first, left & right))
         .filter(|&(_, word)| word != 0)
+}
+
+/// The piece that has `number` others before it among those that both sets have.
+pub(crate) fn nth_common(mut number: u32, left: &Bitfield, right: &Bitfield) -> Option<u32> {
+    for (first, mut word) in common_words(left, right) {
+        if number >= word.count_ones() {
+            number -= word.count_ones();
+            continue;
+        }
+        for _ in 0..number {
+            word &= !(1 << (63 - word.leading_zeros()));
+        }
+        return Some(first + word.leading_zeros());
+    }
+    None
 }
 
 #[cfg(test)]
@@ -100,5 +108,20 @@ mod tests {
         assert_eq!(Has::new(left).count_in(&right), 3);
         assert_eq!(Has::All.count_in(&right), 4);
         assert_eq!(Has::Unknown.count_in(&right), 0);
+    }
+
+    #[test]
+    fn common_pieces_are_found_by_number() {
+        let geometry = Geometry::contiguous(300 << 14, 1 << 14).unwrap();
+        let mut left = Bitfield::full(&geometry);
+        let mut right = Bitfield::empty(&geometry);
+        for index in [0, 5, 63, 64, 127, 250, 299] {
+            right.insert(geometry.piece(index).unwrap());
+        }
+        left.remove(geometry.piece(250).unwrap());
+        let found: Vec<_> = (0..)
+            .map_while(|number| nth_common(number, &left, &right))
+            .collect();
+        assert_eq!(found, [0, 5, 63, 64, 127, 299]);
     }
 }

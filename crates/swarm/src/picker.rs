@@ -58,6 +58,8 @@ pub(crate) struct Picker {
     /// Bytes of blocks in memory, and the part of them that is on its way to the disk.
     buffered: u64,
     spilling: u64,
+    /// For each peer of use one piece that proves it.
+    witnesses: BTreeSet<(PieceIndex, PeerSlot)>,
     /// Begun pieces that are asked of one peer alone.
     alone: BTreeSet<PieceIndex>,
     /// Pieces that became whole and were not handed out yet.
@@ -121,6 +123,7 @@ impl Picker {
             wanted_left: left,
             buffered: 0,
             spilling: 0,
+            witnesses: BTreeSet::new(),
             alone: BTreeSet::new(),
             whole: VecDeque::new(),
             next_begun: 0,

@@ -138,7 +138,7 @@ impl Torrent {
             peer_id: peer.peer_id,
             connected_for: now.saturating_duration_since(peer.connected_at),
             pieces: peer.pieces.has.count(self.geometry.piece_count()),
-            pieces_of_use: peer.pieces.of_use,
+            pieces_of_use: self.picker.count_of_use(&peer.pieces),
             downloaded: peer.download.total(),
             uploaded: peer.upload.total(),
             download_rate: peer.download.per_second(now),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::interest::Usefulness;
 use super::{PeerPieces, Picker};
 use crate::Priority;
 use crate::piece::{PeerSlot, Stage, block_at};
@@ -61,9 +62,21 @@ impl Picker {
         }
     }
 
-    /// Panics when what is asked of a peer is not what the picker believes, or the peer's use is counted wrong.
+    /// Panics when there are not as many witnesses as peers of use.
+    pub(crate) fn assert_witnesses(&self, peers_of_use: usize) {
+        assert_eq!(self.witnesses.len(), peers_of_use);
+    }
+
+    /// Panics when what is asked of a peer is not what the picker believes, or whether the peer is of use.
     pub(crate) fn assert_agrees(&self, slot: PeerSlot, pieces: &PeerPieces, pipeline: &Pipeline) {
-        assert_eq!(pieces.of_use, pieces.has.count_in(&self.fetchable));
+        match pieces.usefulness {
+            Usefulness::None => assert_eq!(self.count_of_use(pieces), 0),
+            Usefulness::Witness(piece) => {
+                assert!(pieces.has.contains(piece) && self.fetchable.contains(piece));
+                assert!(self.witnesses.contains(&(piece, slot)));
+            }
+            Usefulness::Unknown => panic!("nobody looked whether a peer is of use"),
+        }
         for (&index, piece) in &self.begun {
             for number in 0..piece.block_count() {
                 if piece.requesters(number).any(|other| other == slot) {

@@ -12,21 +12,21 @@ use crate::piece::{PeerSlot, block_at};
 
 impl Picker {
     /// The peer has these pieces: the whole of what it has so far.
-    pub(crate) fn joined(&mut self, pieces: &mut PeerPieces, has: Has) {
+    pub(crate) fn joined(&mut self, slot: PeerSlot, pieces: &mut PeerPieces, has: Has) {
         self.availability.leave(&pieces.has);
         self.availability.join(&has);
-        pieces.of_use = has.count_in(&self.fetchable);
         pieces.has = has;
-        pieces.nothing_open_at = None;
+        self.recount(slot, pieces);
     }
 
     /// The peer is gone.
-    pub(crate) fn left_by(&mut self, pieces: &PeerPieces) {
+    pub(crate) fn left_by(&mut self, slot: PeerSlot, pieces: &mut PeerPieces) {
         self.availability.leave(&pieces.has);
+        self.doubt_use(slot, pieces);
     }
 
     /// The peer has one more piece.
-    pub(crate) fn gained(&mut self, pieces: &mut PeerPieces, piece: PieceIndex) {
+    pub(crate) fn gained(&mut self, slot: PeerSlot, pieces: &mut PeerPieces, piece: PieceIndex) {
         if let Has::Unknown = pieces.has {
             pieces.has = Has::Some(Bitfield::empty(&self.geometry));
         }
@@ -38,13 +38,13 @@ impl Picker {
         }
         self.availability.gain(piece);
         if self.fetchable.contains(piece) {
-            pieces.of_use += 1;
+            self.offer_witness(slot, pieces, piece);
             pieces.nothing_open_at = None;
         }
     }
 
     /// The peer has one piece less.
-    pub(crate) fn dropped(&mut self, pieces: &mut PeerPieces, piece: PieceIndex) {
+    pub(crate) fn dropped(&mut self, slot: PeerSlot, pieces: &mut PeerPieces, piece: PieceIndex) {
         match &mut pieces.has {
             Has::Unknown => return,
             Has::Some(bitfield) => {
@@ -60,33 +60,27 @@ impl Picker {
                 pieces.has = Has::Some(bitfield);
             }
         }
-        if self.fetchable.contains(piece) {
-            pieces.of_use -= 1;
-        }
+        self.doubt_witness(slot, pieces, piece);
     }
 
-    /// A piece is fetched no more: the peer is of less use, if it has it. Says whether it is of none now.
-    pub(crate) fn peer_lost_use(pieces: &mut PeerPieces, piece: PieceIndex) -> bool {
-        let has = pieces.has.contains(piece);
-        pieces.of_use -= u32::from(has);
-        has && pieces.of_use == 0
-    }
-
-    /// These pieces may be fetched from now on: the peer is of more use, if it has any.
-    pub(crate) fn peer_gained_use(&self, pieces: &mut PeerPieces, news: &[PieceIndex]) {
+    /// These pieces may be fetched from now on: the peer is of use, if it has any.
+    pub(crate) fn peer_gained_use(
+        &mut self,
+        slot: PeerSlot,
+        pieces: &mut PeerPieces,
+        news: &[PieceIndex],
+    ) {
         let words = self.geometry.piece_count() as usize / 64;
         if news.len() > words {
-            self.recount(pieces);
-            return;
-        }
-        for &piece in news {
-            pieces.of_use += u32::from(pieces.has.contains(piece));
+            self.doubt_use(slot, pieces);
+        } else if let Some(&piece) = news.iter().find(|&&piece| pieces.has.contains(piece)) {
+            self.offer_witness(slot, pieces, piece);
         }
     }
 
-    /// What is wanted has changed: counts anew how much of it the peer has.
-    pub(crate) fn recount(&self, pieces: &mut PeerPieces) {
-        pieces.of_use = pieces.has.count_in(&self.fetchable);
+    /// What is wanted has changed, or what the peer has: whether it is of use is to be found out anew.
+    pub(crate) fn recount(&mut self, slot: PeerSlot, pieces: &mut PeerPieces) {
+        self.doubt_use(slot, pieces);
         pieces.nothing_open_at = None;
     }
 

@@ -254,7 +254,7 @@ impl Torrent {
             self.picker.returned(slot, block);
         }
         self.picker.release_alone(slot, &mut peer.pieces);
-        self.picker.left_by(&peer.pieces);
+        self.picker.left_by(slot, &mut peer.pieces);
         self.choker.leave(now, slot);
         self.hungry.remove(&slot);
         if peer.permission == Permission::Unchoked {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Torrent;
-use crate::peers::Permission;
+use crate::peers::{OurInterest, Permission};
 
 impl Torrent {
     /// Panics when something that is kept up to date differs from what it would be if counted anew.
@@ -13,12 +13,17 @@ impl Torrent {
     pub fn assert_consistent(&self, now: Instant) {
         self.picker.assert_consistent();
         self.choker.assert_consistent(now);
-        let mut unchoking_peers = 0;
+        let (mut unchoking_peers, mut peers_of_use) = (0, 0);
         for (slot, peer) in self.peers.iter() {
             self.picker
                 .assert_agrees(slot, &peer.pieces, &peer.pipeline);
             unchoking_peers += usize::from(peer.permission == Permission::Unchoked);
+            let is_of_use = self.picker.count_of_use(&peer.pieces) > 0;
+            let is_interesting = peer.our_interest == OurInterest::Interested;
+            assert_eq!(is_of_use, is_interesting, "what is of use is interesting");
+            peers_of_use += usize::from(is_of_use);
         }
         assert_eq!(self.unchoking_peers, unchoking_peers);
+        self.picker.assert_witnesses(peers_of_use);
     }
 }

@@ -25,6 +25,8 @@ impl Torrent {
         for event in events {
             self.handle_event(now, slot, event);
         }
+        // Once for all events: a peer may change what it has with every few bytes.
+        self.update_interest(now, slot);
         self.refill(now, slot);
         self.settle(now);
     }
@@ -33,7 +35,7 @@ impl Torrent {
         match event {
             Event::Has(pieces) => self.peer_has(now, slot, pieces),
             Event::Have(piece) => self.peer_gained(now, slot, piece),
-            Event::DontHave(piece) => self.peer_dropped(now, slot, piece),
+            Event::DontHave(piece) => self.peer_dropped(slot, piece),
             Event::Choked => self.peer_chokes(slot),
             Event::Unchoked => self.peer_unchokes(slot),
             Event::Interested => self.choker.interested(now, slot),
@@ -65,10 +67,9 @@ impl Torrent {
 
     fn peer_has(&mut self, now: Instant, slot: PeerSlot, pieces: Bitfield) {
         if let Some(peer) = self.peers.get_mut(slot) {
-            self.picker.joined(&mut peer.pieces, Has::new(pieces));
+            self.picker.joined(slot, &mut peer.pieces, Has::new(pieces));
         }
         self.allow_fast(slot);
-        self.update_interest(now, slot);
         self.part_if_both_complete(now, slot);
     }
 
@@ -94,18 +95,16 @@ impl Torrent {
 
     fn peer_gained(&mut self, now: Instant, slot: PeerSlot, piece: PieceIndex) {
         if let Some(peer) = self.peers.get_mut(slot) {
-            self.picker.gained(&mut peer.pieces, piece);
+            self.picker.gained(slot, &mut peer.pieces, piece);
         }
-        self.update_interest(now, slot);
         self.part_if_both_complete(now, slot);
     }
 
-    fn peer_dropped(&mut self, now: Instant, slot: PeerSlot, piece: PieceIndex) {
+    fn peer_dropped(&mut self, slot: PeerSlot, piece: PieceIndex) {
         if let Some(peer) = self.peers.get_mut(slot) {
-            self.picker.dropped(&mut peer.pieces, piece);
+            self.picker.dropped(slot, &mut peer.pieces, piece);
         }
         self.tell_of_ours(slot, piece);
-        self.update_interest(now, slot);
     }
 
     fn peer_chokes(&mut self, slot: PeerSlot) {

@@ -94,13 +94,10 @@ impl Torrent {
 
     /// The piece was fetchable until now.
     pub(super) fn fetched_no_more(&mut self, now: Instant, piece: PieceIndex) {
-        let mut of_no_use = Vec::new();
-        for (slot, peer) in self.peers.iter_mut() {
-            if Picker::peer_lost_use(&mut peer.pieces, piece) {
-                of_no_use.push(slot);
+        for slot in self.picker.take_witnessed(piece) {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                Picker::witness_taken(&mut peer.pieces);
             }
-        }
-        for slot in of_no_use {
             self.update_interest(now, slot);
         }
     }
@@ -111,7 +108,7 @@ impl Torrent {
         }
         for slot in self.peers.slots() {
             if let Some(peer) = self.peers.get_mut(slot) {
-                self.picker.peer_gained_use(&mut peer.pieces, pieces);
+                self.picker.peer_gained_use(slot, &mut peer.pieces, pieces);
             }
             self.update_interest(now, slot);
             self.refill(now, slot);

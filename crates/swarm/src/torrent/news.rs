@@ -55,6 +55,7 @@ impl Torrent {
             let was_empty = peer.outbox.is_empty();
             let has = &peer.pieces.has;
             let news = pieces.iter().filter(|&&piece| !has.contains(piece));
+            peer.outbox.reserve(news.clone().count());
             peer.outbox.extend(news.map(|&piece| Command::Have(piece)));
             if was_empty && !peer.outbox.is_empty() {
                 self.with_commands.push_back(slot);

@@ -116,7 +116,7 @@ impl Torrent {
         }
         for slot in self.peers.slots() {
             if let Some(peer) = self.peers.get_mut(slot) {
-                self.picker.recount(&mut peer.pieces);
+                self.picker.recount(slot, &mut peer.pieces);
             }
             self.update_interest(now, slot);
             self.refill(now, slot);

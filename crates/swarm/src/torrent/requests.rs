@@ -15,7 +15,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(slot) else {
             return;
         };
-        let interest = if peer.pieces.of_use > 0 {
+        let pieces = &mut peer.pieces;
+        let interest = if self.picker.is_of_use(slot, pieces, &mut self.rng) {
             OurInterest::Interested
         } else {
             OurInterest::NotInterested
