@@ -1,5 +1,7 @@
 //! Whole pieces: hashed side by side, and written if they are right.
 
+use std::sync::PoisonError;
+
 use bytes::{Bytes, BytesMut};
 use rarest_hash::{Sha1Digest, sha1_many};
 use rarest_metainfo::{BLOCK_LENGTH, PieceHash, PieceIndex, verify_pieces};
@@ -116,7 +118,7 @@ impl<S: Storage> PieceStore<S> {
     /// a few pieces each rather than one thread many.
     pub fn complete(&self, pieces: &[WholePiece]) -> Vec<Result<Verified, CompleteError>> {
         let _claim = self.claims.claim(pieces.iter().map(|whole| whole.piece));
-        let _writing = self.begin_writing();
+        let writing = self.begin_writing();
         let gathered: Vec<_> = pieces.iter().map(|whole| self.gather(whole)).collect();
         let known: Vec<&Gathered<'_>> = gathered.iter().flatten().collect();
         let slices: Vec<_> = known.iter().map(|piece| piece.slices()).collect();
@@ -124,7 +126,7 @@ impl<S: Storage> PieceStore<S> {
         let batch: Vec<_> = hashes.zip(slices.iter().map(Vec::as_slice)).collect();
         let mut good = verify_pieces(&batch).into_iter();
 
-        let mut placed = Vec::new();
+        let (mut placed, mut corrupt) = (Vec::new(), Vec::new());
         let mut results = Vec::with_capacity(pieces.len());
         for (owner, gathered) in gathered.iter().enumerate() {
             results.push(match gathered {
@@ -138,7 +140,7 @@ impl<S: Storage> PieceStore<S> {
                     })
                 }
                 Ok(piece) => {
-                    self.spilled().remove(&piece.whole.piece);
+                    corrupt.push(owner);
                     let block_digests = block_digests(&piece.slices());
                     Err(CompleteError::Corrupt { block_digests })
                 }
@@ -153,7 +155,32 @@ impl<S: Storage> PieceStore<S> {
             self.spilled().remove(&verified.piece);
             self.verified.insert(verified.piece);
         }
+        drop(writing);
+        for owner in corrupt {
+            if let Err(lost) = self.confirm_spilled(&pieces[owner]) {
+                results[owner] = Err(lost);
+            }
+            self.spilled().remove(&pieces[owner].piece);
+        }
         results
+    }
+
+    /// What was spilled of a corrupt piece was read as it had been written, as far as the system tells.
+    fn confirm_spilled(&self, whole: &WholePiece) -> Result<(), CompleteError> {
+        let is_spilled = |part: &Part| matches!(part, Part::Spilled { .. });
+        if !whole.parts.iter().any(is_spilled) {
+            return Ok(());
+        }
+        // A sync under way may have dropped bytes before they were read, and takes the marks once nobody writes.
+        let _no_sync = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut start = self.geometry.piece_offset(whole.piece);
+        for part in &whole.parts {
+            if let &Part::Spilled { length } = part {
+                self.refuse_unspilled(whole.piece, start, length)?;
+            }
+            start += part.length() as u64;
+        }
+        Ok(())
     }
 
     /// Brings what was spilled of a piece back into memory.

@@ -19,7 +19,9 @@ use crate::made::{self, Made};
 #[derive(Default)]
 struct Volatile {
     disk: Mutex<Disk>,
-    /// Called after each read, and before what it read is looked at.
+    /// Called before the next read.
+    before_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Called after the next read, and before what it read is looked at.
     after_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -56,6 +58,10 @@ impl Storage for Volatile {
         offset: u64,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Result<(), StoreError> {
+        let before_read = self.before_read.lock().unwrap().take();
+        if let Some(before_read) = before_read {
+            before_read();
+        }
         let mut at = usize::try_from(offset).unwrap();
         for buffer in buffers {
             let disk = self.disk();
@@ -251,13 +257,13 @@ fn a_check_does_not_believe_what_it_read_before_a_sync_failed() {
     assert_eq!(verified(&store), []);
 }
 
-#[test]
-fn a_piece_is_not_completed_with_a_block_that_a_failed_sync_took() {
-    let made = made::three_files();
-    let (store, weak) = shared(&made);
-    let block = made.geometry().block_at(made.piece(4), 1).unwrap();
-    store.spill(&[(block, made.bytes(block))]).unwrap();
-    store.storage().fail(Operation::Sync, None);
+/// Syncs in a thread of its own, and returns as soon as the disk has dropped what it could not write.
+fn sync_and_see_it_drop(
+    weak: Weak<PieceStore<Arc<Volatile>>>,
+) -> (
+    impl FnOnce() + Send,
+    mpsc::Receiver<thread::JoinHandle<Vec<u32>>>,
+) {
     let (joined, syncing) = mpsc::channel();
     let fail = move || {
         let store = weak.upgrade().unwrap();
@@ -266,11 +272,43 @@ fn a_piece_is_not_completed_with_a_block_that_a_failed_sync_took() {
         joined
             .send(thread::spawn(move || lost_by_sync(&store)))
             .unwrap();
-        // Until the block is gone.
         while storage.disk().cached == before {
             thread::yield_now();
         }
     };
+    (fail, syncing)
+}
+
+#[test]
+fn nobody_is_blamed_for_a_block_that_a_sync_dropped_before_it_was_read() {
+    let made = made::three_files();
+    let (store, weak) = shared(&made);
+    // Behind the block, so that there are zeros to be read where it was.
+    complete(&made, &store, [5]);
+    store.sync().unwrap();
+    let block = made.geometry().block_at(made.piece(4), 1).unwrap();
+    store.spill(&[(block, made.bytes(block))]).unwrap();
+    store.storage().fail(Operation::Sync, None);
+    let (fail, syncing) = sync_and_see_it_drop(weak);
+    *store.storage().before_read.lock().unwrap() = Some(Box::new(fail));
+    let mut whole = made.whole(made.piece(4));
+    whole.parts[1] = Part::Spilled {
+        length: block.length(),
+    };
+    let completed = &store.complete(&[whole])[0];
+    assert!(matches!(completed, Err(CompleteError::SpillLost(_))));
+    assert_eq!(syncing.recv().unwrap().join().unwrap(), [4]);
+    assert!(store.spilled_blocks().is_empty());
+}
+
+#[test]
+fn a_piece_is_not_completed_with_a_block_that_a_failed_sync_took() {
+    let made = made::three_files();
+    let (store, weak) = shared(&made);
+    let block = made.geometry().block_at(made.piece(4), 1).unwrap();
+    store.spill(&[(block, made.bytes(block))]).unwrap();
+    store.storage().fail(Operation::Sync, None);
+    let (fail, syncing) = sync_and_see_it_drop(weak);
     *store.storage().after_read.lock().unwrap() = Some(Box::new(fail));
     let mut whole = made.whole(made.piece(4));
     whole.parts[1] = Part::Spilled {
