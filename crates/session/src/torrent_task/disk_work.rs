@@ -7,6 +7,7 @@ mod selection;
 mod trouble;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -408,6 +409,10 @@ impl Driver {
             }
             Err(error) => {
                 tracing::error!(%error, piece = piece.get(), "a piece cannot be completed");
+                // The machine asks for nothing more until the store is tried again, and that follows from a failure alone.
+                let name = self.metainfo.info().name().to_owned();
+                let error = StoreError::new(Operation::Write, name, io::Error::other(error));
+                self.storage_failed(now, error);
                 PieceResult::StoreFailed
             }
         };
