@@ -424,6 +424,7 @@ async fn a_disk_that_keeps_nothing_is_given_up_rather_than_filled_for_ever() {
 
     // Somebody has put in another disk, and says so.
     within(torrent.resume()).await.unwrap();
+    within(torrent.add_peers([seed.address()])).await.unwrap();
     within(torrent.completed()).await.unwrap();
     assert!(read_back(&storage, &sample).await == sample.bytes());
     leech.shut_down().await;

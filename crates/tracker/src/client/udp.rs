@@ -1,9 +1,9 @@
 //! The UDP client: one task that owns a socket for each family and carries out what [`UdpExchange`] decides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rarest_metainfo::InfoHash;
@@ -29,6 +29,15 @@ const RECEIVE_ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often requests whose future was dropped are looked for; it takes a walk over all.
 const ABANDONED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Addresses of one host that are asked, one after the other.
+const MAX_ADDRESSES: usize = 4;
+
+/// How long an address is waited for before the next one of its host is asked: the first time-out of BEP 15. The last has all the patience.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Addresses that are remembered because they answered, of hosts that have several.
+const MAX_ANSWERED: usize = 64;
 
 /// Requests that wait for the task to take them.
 const QUEUE_LENGTH: usize = 256;
@@ -62,6 +71,8 @@ impl Default for UdpConfig {
 pub struct UdpClient {
     network: Arc<dyn Network>,
     jobs: mpsc::Sender<Job>,
+    /// Addresses that answered, of hosts that have several; the latest first.
+    answered: Arc<Mutex<VecDeque<SocketAddr>>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +82,7 @@ struct Job {
     answer: oneshot::Sender<Outcome>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Question {
     Announce(Box<Announce>, UrlData),
     Scrape(Vec<InfoHash>),
@@ -103,6 +114,7 @@ impl UdpClient {
         Ok(Self {
             network: config.network,
             jobs,
+            answered: Arc::default(),
         })
     }
 
@@ -155,9 +167,57 @@ impl UdpClient {
         let addresses = tokio::time::timeout(LOOKUP_TIMEOUT, lookup)
             .await
             .unwrap_or(Err(Error::TimedOut(LOOKUP_TIMEOUT)))?;
+        self.ask_one_after_the_other(addresses, question).await
+    }
+
+    /// Asks the address that is likeliest to answer; the next one, where it does not.
+    async fn ask_one_after_the_other(
+        &self,
+        mut addresses: Vec<SocketAddr>,
+        question: Question,
+    ) -> Result<Outcome, Error> {
+        // Those that answered before come first, and then all in the order of the resolver.
+        addresses.sort_by_key(|address| !self.answered().contains(address));
+        addresses.truncate(MAX_ADDRESSES);
+        let mut outcome = Err(Error::Closed);
+        for (index, &address) in addresses.iter().enumerate() {
+            let asked = self.ask_at(address, question.clone());
+            let is_last = index + 1 == addresses.len();
+            outcome = match is_last {
+                true => asked.await,
+                false => match tokio::time::timeout(ADDRESS_PATIENCE, asked).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Ok(Outcome::Failed(Error::TimedOut(ADDRESS_PATIENCE))),
+                },
+            };
+            // Who refuses has answered.
+            let is_silent = matches!(
+                outcome,
+                Ok(Outcome::Failed(
+                    Error::TimedOut(_) | Error::Network(_) | Error::NoAddress(_)
+                ))
+            );
+            let mut answered = self.answered();
+            answered.retain(|answered| *answered != address);
+            if !is_silent {
+                if addresses.len() > 1 {
+                    answered.truncate(MAX_ANSWERED - 1);
+                    answered.push_front(address);
+                }
+                return outcome;
+            }
+        }
+        outcome
+    }
+
+    fn answered(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_at(&self, tracker: SocketAddr, question: Question) -> Result<Outcome, Error> {
         let (answer, outcome) = oneshot::channel();
         let job = Job {
-            tracker: addresses[0],
+            tracker,
             question,
             answer,
         };

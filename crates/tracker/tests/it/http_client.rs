@@ -160,7 +160,9 @@ async fn one_silent_host_delays_no_other() {
 async fn a_waiting_request_is_timed_from_its_turn() {
     // Five requests, four turns: the fifth begins when the others have failed, and has all its time.
     let silent = ScriptedServer::start(Script::Silence).await;
-    let client = client_with(|config| config.request_timeout = Duration::from_millis(50));
+    let client = client_with(|config| config.request_timeout = Duration::from_secs(50));
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let (client, url) = (client.clone(), silent.url());
@@ -169,6 +171,7 @@ async fn a_waiting_request_is_timed_from_its_turn() {
     for outcome in all.join_all().await {
         assert!(matches!(outcome, Err(Error::TimedOut(_))), "{outcome:?}");
     }
+    assert_eq!(began.elapsed().as_secs(), 100);
     assert_eq!(silent.connections(), 5);
 }
 

@@ -1,12 +1,14 @@
 //! The UDP client against trackers of every kind, over loopback.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rarest_tracker::client::{UdpClient, UdpConfig};
+use rarest_tracker::client::{BoxFuture, Network, UdpClient, UdpConfig};
 use rarest_tracker::udp::{ConnectionId, Request, Response};
 use rarest_tracker::{AnnounceReply, Error, Family, Peer, SwarmCounts, TrackerUrl};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::announce;
 
@@ -119,6 +121,45 @@ async fn announces_and_scrapes_are_answered() {
         .await
         .unwrap();
     assert_eq!(got.swarms[&hash].seeders, Some(3));
+}
+
+/// A resolver that knows these addresses of every host.
+#[derive(Debug)]
+struct Known(Vec<SocketAddr>);
+
+impl Network for Known {
+    fn resolve<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
+
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
+        unreachable!("UDP has no connections")
+    }
+}
+
+#[tokio::test]
+async fn where_one_address_of_a_host_is_silent_the_next_one_is_asked() {
+    let [silent, tracker] = [
+        Tracker::start("127.0.0.1:0").await,
+        Tracker::start("127.0.0.1:0").await,
+    ];
+    let addresses = [&silent, &tracker].map(|tracker| tracker.socket.local_addr().unwrap());
+    let client = UdpClient::new(UdpConfig {
+        network: Arc::new(Known(addresses.to_vec())),
+        ..UdpConfig::default()
+    })
+    .unwrap();
+    let url = "udp://host:1/announce?k=1".parse().unwrap();
+    tokio::time::pause();
+    let mut waits = Vec::new();
+    for _ in 0..2 {
+        let began = tokio::time::Instant::now();
+        let got = beside(&tracker, client.announce(&url, Family::V4, &announce())).await;
+        assert_eq!(got.unwrap(), reply());
+        waits.push(began.elapsed().as_secs());
+    }
+    // The second time, the one that answered is asked first.
+    assert_eq!(waits, [15, 0]);
 }
 
 #[tokio::test]
