@@ -115,6 +115,18 @@ impl<'input> Cursor<'input> {
         Ok(Int::new(content))
     }
 
+    /// Steps over the integer that begins here, if it is natural and common; else nothing is done.
+    #[inline]
+    pub(crate) fn natural(&mut self) -> Result<Option<u64>, Refused> {
+        let digits = self.rest.strip_prefix(b"i");
+        let Some((number, rest)) = digits.and_then(|digits| scan::natural(digits, b'e')) else {
+            return Ok(None);
+        };
+        self.count()?;
+        self.rest = rest;
+        Ok(Some(number))
+    }
+
     /// Steps over the key that has to begin here, behind the key `last`.
     #[inline]
     pub(crate) fn key(&mut self, last: Option<&[u8]>) -> Result<&'input [u8], Refused> {

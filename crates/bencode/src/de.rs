@@ -34,14 +34,18 @@ pub enum DeserializeError {
     },
 }
 
-/// A [`DeserializeError`] on its way out: small, as each step of serde hands a result on.
+/// A [`DeserializeError`] on its way out: one word, as each step of serde hands a result on.
 #[derive(Debug)]
 enum Failure {
     /// The input was refused; the cursor knows why.
     Refused,
     /// The input is well formed, but not of the wanted type.
-    Type(Box<str>),
+    Type(Box<Mismatch>),
 }
+
+/// What does not fit, in words.
+#[derive(Debug)]
+struct Mismatch(String);
 
 impl From<Refused> for Failure {
     #[inline]
@@ -54,7 +58,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "the input was refused",
-            Self::Type(message) => message,
+            Self::Type(mismatch) => &mismatch.0,
         })
     }
 }
@@ -64,7 +68,7 @@ impl de::StdError for Failure {}
 impl de::Error for Failure {
     #[cold]
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Type(message.to_string().into())
+        Self::Type(Box::new(Mismatch(message.to_string())))
     }
 }
 

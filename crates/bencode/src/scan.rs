@@ -18,25 +18,33 @@ pub(crate) struct Scanned<'input> {
 /// What was found where a canonical byte string or integer was not, and how it departs from the canonical.
 pub(crate) type Judged<'input> = Result<(Scanned<'input>, Option<Departure>), DecodeError>;
 
+/// Most digits of a number that surely fits into 63 bits; nearly all have far fewer.
+const COMMON_DIGITS: usize = 18;
+
 /// Reads a canonical byte string in front of `input`; `None` if there is none, which [`any_byte_string`] judges.
 #[inline]
 pub(crate) fn byte_string(input: &[u8]) -> Option<Scanned<'_>> {
-    let mut length = u64::from(digit(*input.first()?)?);
+    let (length, behind) = natural(input, b':')?;
+    let (content, rest) = behind.split_at_checked(length.try_into().ok()?)?;
+    Some(Scanned { content, rest })
+}
+
+/// Reads a natural number in front of `input`, without zeros in front and of common size, and the byte that has to end it.
+#[inline]
+pub(crate) fn natural(input: &[u8], end: u8) -> Option<(u64, &[u8])> {
+    let mut number = u64::from(digit(*input.first()?)?);
     let mut at = 1;
     loop {
         let byte = *input.get(at)?;
         at += 1;
-        if byte == b':' {
-            break;
+        if byte == end {
+            return Some((number, &input[at..]));
         }
-        // No more zeros may follow one, and not so many digits that the length could overflow.
-        if length == 0 || at > MAX_LENGTH_DIGITS {
+        if number == 0 || at > COMMON_DIGITS {
             return None;
         }
-        length = length * 10 + u64::from(digit(byte)?);
+        number = number * 10 + u64::from(digit(byte)?);
     }
-    let (content, rest) = input[at..].split_at_checked(length.try_into().ok()?)?;
-    Some(Scanned { content, rest })
 }
 
 #[inline]
@@ -77,30 +85,22 @@ pub(crate) fn any_byte_string(input: &[u8], start: usize) -> Judged<'_> {
     Err(DecodeErrorKind::UnexpectedEnd.at(start + input.len()))
 }
 
-/// Most digits of an integer that is surely in `i64`.
-const COMMON_DIGITS: usize = 18;
-
-/// Reads a canonical integer of usual size in front of `input`; `None` if there is none, which [`any_integer`] judges.
+/// Reads a canonical integer of common size in front of `input`; `None` if there is none, which [`any_integer`] judges.
 #[inline]
 pub(crate) fn integer(input: &[u8]) -> Option<Scanned<'_>> {
     let text = input.strip_prefix(b"i")?;
     let sign = usize::from(text.first() == Some(&b'-'));
-    let first = digit(*text.get(sign)?)?;
-    let mut at = sign + 1;
-    while *text.get(at)? != b'e' {
-        digit(text[at])?;
+    let mut at = sign;
+    while digit(*text.get(at)?).is_some() {
         at += 1;
     }
-    let digits = at - sign;
     // Zero has no sign, and no digits behind it.
-    if first == 0 && at > 1 || digits > COMMON_DIGITS {
+    if at == sign || at - sign > COMMON_DIGITS || text[sign] == b'0' && at > 1 {
         return None;
     }
     let (content, rest) = text.split_at(at);
-    Some(Scanned {
-        content,
-        rest: &rest[1..],
-    })
+    let rest = rest.strip_prefix(b"e")?;
+    Some(Scanned { content, rest })
 }
 
 /// Reads any integer in front of `input`, which stands at `start` of the whole.

@@ -32,6 +32,9 @@ impl<'de, 'input> Value<'de, 'input> {
     /// Visits an integer that begins here.
     #[inline]
     fn int<V: Visitor<'input>>(self, visitor: V) -> Result<V::Value, Failure> {
+        if let Some(number) = self.cursor.natural()? {
+            return visitor.visit_u64(number);
+        }
         let int = self.cursor.int()?;
         if let Some(number) = int.to_u64() {
             visitor.visit_u64(number)
@@ -58,11 +61,11 @@ impl<'de, 'input> Value<'de, 'input> {
         let value = visitor.visit_seq(Items {
             cursor: &mut *cursor,
         })?;
-        if cursor.close() {
-            return Ok(value);
+        if !cursor.close() {
+            cursor.skip(Expected::ValueOrEnd)?;
+            return Err(de::Error::custom("the list has more items than expected"));
         }
-        cursor.skip(Expected::ValueOrEnd)?;
-        Err(de::Error::custom("the list has more items than expected"))
+        Ok(value)
     }
 
     /// Visits the entries of a dictionary that begins here.
@@ -74,7 +77,9 @@ impl<'de, 'input> Value<'de, 'input> {
             cursor: &mut *cursor,
             last_key: None,
         })?;
-        Self::dict_ended(cursor)?;
+        if !cursor.close() {
+            return Err(more_entries(cursor));
+        }
         Ok(value)
     }
 
@@ -82,17 +87,6 @@ impl<'de, 'input> Value<'de, 'input> {
     fn skip(self) -> Result<Raw<'input>, Failure> {
         let Self { cursor, expected } = self;
         Ok(cursor.skip(expected)?)
-    }
-
-    /// Steps over the end of a dictionary.
-    #[inline]
-    fn dict_ended(cursor: &mut Cursor<'input>) -> Result<(), Failure> {
-        if cursor.close() {
-            return Ok(());
-        }
-        cursor.key(None)?;
-        let message = "the dictionary has more entries than expected";
-        Err(de::Error::custom(message))
     }
 
     /// Says that the value is not of the wanted type.
@@ -120,6 +114,15 @@ impl<'de, 'input> Value<'de, 'input> {
             _ => return Err(cursor.unexpected(expected).into()),
         };
         Err(de::Error::invalid_type(unexpected, wanted))
+    }
+}
+
+/// What is wrong with a dictionary that does not end where its type does.
+#[cold]
+fn more_entries(cursor: &mut Cursor<'_>) -> Failure {
+    match cursor.key(None) {
+        Ok(_) => de::Error::custom("the dictionary has more entries than expected"),
+        Err(refused) => refused.into(),
     }
 }
 
@@ -253,7 +256,9 @@ impl<'input> de::Deserializer<'input> for Value<'_, 'input> {
                 let value = visitor.visit_enum(Variant {
                     cursor: &mut *cursor,
                 })?;
-                Self::dict_ended(cursor)?;
+                if !cursor.close() {
+                    return Err(more_entries(cursor));
+                }
                 Ok(value)
             }
             _ => self.mismatch(&visitor),
@@ -296,7 +301,7 @@ impl<'input> de::SeqAccess<'input> for Items<'_, 'input> {
             cursor: &mut *self.cursor,
             expected: Expected::ValueOrEnd,
         };
-        seed.deserialize(item).map(Some)
+        Ok(Some(seed.deserialize(item)?))
     }
 }
 
