@@ -60,6 +60,9 @@ pub struct FileStorage {
     syncing: Mutex<()>,
     /// Held by whoever gives a file its length.
     lengthening: Mutex<()>,
+    /// Held while bytes go to a file. The system lets one thread at a time write to it, and those that wait there burn a core
+    /// while they do. What they do beside writing, which is hashing, they can do at the same time.
+    writing: Mutex<()>,
 }
 
 /// What was done to the files, by their number.
@@ -87,6 +90,7 @@ impl FileStorage {
             changes: Mutex::default(),
             syncing: Mutex::default(),
             lengthening: Mutex::default(),
+            writing: Mutex::default(),
         }
     }
 
@@ -305,7 +309,10 @@ impl Storage for FileStorage {
         }
         let opened = self.open_full_length(&placing, file)?;
         self.changes().unsynced.insert(file);
-        positioned::write_at(&opened, offset, buffers)
+        let turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = positioned::write_at(&opened, offset, buffers);
+        drop(turn);
+        written
             .and_then(|()| self.change_stamp(file, &opened))
             .map_err(|error| self.error(&placing, Operation::Write, file, error))
     }
