@@ -1,9 +1,4 @@
-//! What one block costs a torrent, from its arrival to the request that follows it, over sizes of torrents and swarms.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a bench begins at some instant, and ends when something fails"
-)]
+//! A torrent with peers that send what they are asked for.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,36 +6,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use divan::Bencher;
 use rarest_metainfo::{Bitfield, Block, Geometry, InfoHash, InfoHashes, PeerId, PieceIndex};
 use rarest_peer_wire::connection::{Command, Event};
 use rarest_peer_wire::{Handshake, Reserved};
 use rarest_swarm::{Config, Direction, Output, PeerKey, PieceResult, Start, Torrent};
 
-fn main() {
-    divan::main();
-}
-
 /// Blocks that are received in one measured run.
-const BLOCKS: usize = 4096;
+pub(crate) const BLOCKS: usize = 4096;
 
 /// Blocks of one read of a socket.
-const BATCH: usize = 16;
+pub(crate) const BATCH: usize = 16;
 
 const BLOCK: u32 = 16 * 1024;
 
 /// A torrent with peers that let us request, and what it asked of them.
-struct Swarm {
-    torrent: Torrent,
-    geometry: Arc<Geometry>,
-    now: Instant,
-    keys: Vec<PeerKey>,
+pub(crate) struct Swarm {
+    pub(crate) torrent: Torrent,
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) now: Instant,
+    pub(crate) keys: Vec<PeerKey>,
     asked: VecDeque<(PeerKey, VecDeque<Block>)>,
     data: Bytes,
 }
 
 #[derive(Clone, Copy)]
-enum Peers {
+pub(crate) enum Peers {
     /// They have everything.
     Seeds,
     /// Each has a random half.
@@ -48,9 +38,13 @@ enum Peers {
 }
 
 impl Swarm {
-    fn new(pieces: u32, peers: usize, kind: Peers) -> Self {
+    pub(crate) fn new(pieces: u32, peers: usize, kind: Peers) -> Self {
         let length = 16 * BLOCK;
-        let geometry = Geometry::contiguous(u64::from(pieces) * u64::from(length), length).unwrap();
+        Self::of(u64::from(pieces) * u64::from(length), length, peers, kind)
+    }
+
+    pub(crate) fn of(total_length: u64, piece_length: u32, peers: usize, kind: Peers) -> Self {
+        let geometry = Geometry::contiguous(total_length, piece_length).unwrap();
         let geometry = Arc::new(geometry);
         let now = Instant::now();
         let info_hash = InfoHash([1; 20]);
@@ -77,7 +71,7 @@ impl Swarm {
             now,
             keys: Vec::new(),
             asked: VecDeque::new(),
-            data: Bytes::from(vec![0; BLOCK as usize]),
+            data: Bytes::from_static(&[0; BLOCK as usize]),
         };
         for number in 1..=u32::try_from(peers).unwrap() {
             let mut peer_id = [1; 20];
@@ -102,7 +96,7 @@ impl Swarm {
         swarm
     }
 
-    fn pieces_of(&self, number: u32, kind: Peers) -> Bitfield {
+    pub(crate) fn pieces_of(&self, number: u32, kind: Peers) -> Bitfield {
         let mut has = Bitfield::full(&self.geometry);
         if let Peers::Halves = kind {
             for piece in self.geometry.pieces() {
@@ -138,7 +132,7 @@ impl Swarm {
     }
 
     /// Receives blocks in batches, verifying what becomes whole.
-    fn receive(&mut self, blocks: usize) {
+    pub(crate) fn receive(&mut self, blocks: usize) {
         let mut received = 0;
         while received < blocks {
             let Some((key, mut asked)) = self.asked.pop_front() else {
@@ -165,64 +159,4 @@ impl Swarm {
             self.drain();
         }
     }
-}
-
-#[divan::bench(args = [1_000, 10_000, 100_000, 2_000_000], sample_count = 5, sample_size = 1)]
-fn block_of_one_seed(bencher: Bencher<'_, '_>, pieces: u32) {
-    receive(bencher, pieces, 1, Peers::Seeds);
-}
-
-#[divan::bench(args = [1, 10, 100, 1_000], sample_count = 5, sample_size = 1)]
-fn block_among_seeds(bencher: Bencher<'_, '_>, peers: usize) {
-    receive(bencher, 100_000, peers, Peers::Seeds);
-}
-
-#[divan::bench(args = [1, 10, 100, 1_000], sample_count = 3, sample_size = 1)]
-fn block_among_halves(bencher: Bencher<'_, '_>, peers: usize) {
-    receive(bencher, 20_000, peers, Peers::Halves);
-}
-
-#[divan::bench(args = [10, 100], sample_count = 3, sample_size = 1)]
-fn block_of_two_million_pieces_among_halves(bencher: Bencher<'_, '_>, peers: usize) {
-    receive(bencher, 2_000_000, peers, Peers::Halves);
-}
-
-fn receive(bencher: Bencher<'_, '_>, pieces: u32, peers: usize, kind: Peers) {
-    bencher
-        .with_inputs(|| {
-            let mut swarm = Swarm::new(pieces, peers, kind);
-            // The pipelines open first.
-            swarm.receive(BLOCKS);
-            swarm
-        })
-        .counter(divan::counter::ItemsCount::new(BLOCKS))
-        .bench_local_refs(|swarm| swarm.receive(BLOCKS));
-}
-
-#[divan::bench(args = [1_000, 100_000, 2_000_000])]
-fn have(bencher: Bencher<'_, '_>, pieces: u32) {
-    let mut swarm = Swarm::new(pieces, 50, Peers::Seeds);
-    let peer = swarm.keys[0];
-    let piece = swarm.geometry.piece(pieces / 2).unwrap();
-    bencher.bench_local(|| {
-        let events = vec![Event::DontHave(piece), Event::Have(piece)];
-        swarm.torrent.handle_peer_events(swarm.now, peer, events);
-    });
-}
-
-#[divan::bench(args = [1_000, 100_000, 2_000_000], sample_count = 10, sample_size = 1)]
-fn partial_peer_joins(bencher: Bencher<'_, '_>, pieces: u32) {
-    let mut swarm = Swarm::new(pieces, 1, Peers::Seeds);
-    let peer = swarm.keys[0];
-    let has = swarm.pieces_of(7, Peers::Halves);
-    bencher
-        .with_inputs(|| vec![Event::Has(has.clone()), Event::Unchoked])
-        .bench_local_values(|events| {
-            swarm.torrent.handle_peer_events(swarm.now, peer, events);
-        });
-}
-
-#[divan::bench(args = [1_000, 100_000, 2_000_000], sample_count = 5, sample_size = 1)]
-fn new_torrent(bencher: Bencher<'_, '_>, pieces: u32) {
-    bencher.bench_local(|| Swarm::new(pieces, 0, Peers::Seeds));
 }
