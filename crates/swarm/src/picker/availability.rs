@@ -284,21 +284,34 @@ impl Availability {
     }
 }
 
+/// The bits of each byte as eight numbers, the highest first.
+static BITS: [[u16; 8]; 256] = {
+    let mut bits = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            bits[byte][bit] = (byte >> (7 - bit) & 1) as u16;
+            bit += 1;
+        }
+        byte += 1;
+    }
+    bits
+};
+
 /// Changes one number a piece by one if the piece is in the set, and by zero if not: without branches, so that a processor takes
-/// many at once.
+/// eight at once.
 fn for_each_bit(set: &Bitfield, numbers: &mut [u16], change: impl Fn(&mut u16, u16)) {
-    const MASKS: [u8; 8] = [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01];
+    let bits = set.as_bytes().iter().map(|&byte| &BITS[usize::from(byte)]);
     let (eights, rest) = numbers.as_chunks_mut::<8>();
-    let (bytes, last) = set.as_bytes().split_at(eights.len());
-    for (byte, numbers) in bytes.iter().zip(eights) {
-        for (mask, number) in MASKS.iter().zip(numbers) {
-            change(number, u16::from(byte & mask != 0));
+    let last = bits.clone().next_back().filter(|_| !rest.is_empty());
+    for (bits, numbers) in bits.zip(eights) {
+        for (&bit, number) in bits.iter().zip(numbers) {
+            change(number, bit);
         }
     }
-    for byte in last {
-        for (mask, number) in MASKS.iter().zip(&mut *rest) {
-            change(number, u16::from(byte & mask != 0));
-        }
+    for (&bit, number) in last.into_iter().flatten().zip(rest) {
+        change(number, bit);
     }
 }
 
