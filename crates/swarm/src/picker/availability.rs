@@ -291,7 +291,9 @@ static BITS: [[u16; 8]; 256] = {
     while byte < 256 {
         let mut bit = 0;
         while bit < 8 {
-            bits[byte][bit] = (byte >> (7 - bit) & 1) as u16;
+            if byte & (0x80 >> bit) != 0 {
+                bits[byte][bit] = 1;
+            }
             bit += 1;
         }
         byte += 1;
