@@ -117,6 +117,7 @@ impl<'input> Cursor<'input> {
 
     /// Steps over the integer that begins here, if it is natural and common; else nothing is done.
     #[inline]
+    #[cfg(feature = "serde")]
     pub(crate) fn natural(&mut self) -> Result<Option<u64>, Refused> {
         let digits = self.rest.strip_prefix(b"i");
         let Some((number, rest)) = digits.and_then(|digits| scan::natural(digits, b'e')) else {

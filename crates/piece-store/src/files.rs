@@ -21,7 +21,7 @@ use std::{
 
 use rarest_metainfo::{FileIndex, Metainfo};
 
-use crate::{Fault, Operation, Presence, Stamp, Storage, StoreError};
+use crate::{Fault, Operation, Presence, Stamp, Storage, StoreError, TryRead};
 use folder::{Entry, Folder};
 use layout::{FileKind, Layout};
 use open_files::{Access, Key};
@@ -294,6 +294,25 @@ impl Storage for FileStorage {
         let actual = folder::stamp(&opened).map_or(offset + length, |stamp| stamp.length);
         let fault = Fault::Truncated { expected, actual };
         Err(self.error(&placing, Operation::Read, file, fault))
+    }
+
+    fn try_read_at(&self, file: FileIndex, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> TryRead {
+        // Files that are just being moved, or are not open, are waited for elsewhere.
+        let Ok(placing) = self.placing.try_read() else {
+            return TryRead::WouldWait;
+        };
+        let file = file.get();
+        if placing.place(file) == Place::Parts {
+            return TryRead::WouldWait;
+        }
+        let Some(opened) = self.open.opened(self.key(file)) else {
+            return TryRead::WouldWait;
+        };
+        let expected: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        match positioned::read_cached_at(&opened, offset, buffers) {
+            Ok(length) if length == expected => TryRead::Done,
+            _ => TryRead::WouldWait,
+        }
     }
 
     fn write_at(

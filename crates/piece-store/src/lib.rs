@@ -15,7 +15,7 @@ pub use files::{Allocation, DEFAULT_OPEN_FILES, FileStorage, OpenFiles};
 pub use memory::MemoryStorage;
 pub use read_buffers::ReadBuffers;
 pub use resume::{LoadError, MAX_RESUME_LENGTH, Resume, ResumeError, Totals};
-pub use storage::{Presence, Stamp, Storage};
+pub use storage::{Presence, Stamp, Storage, TryRead};
 pub use store::{
     BlockDigests, Check, CheckEnd, Checked, CompleteError, MAX_READ_LENGTH, Part, PieceStore,
     Progress, ReadError, Restored, SyncError, Verified, WholePiece, WholeTorrent,

@@ -13,7 +13,7 @@ use std::{
 
 use rarest_metainfo::FileIndex;
 
-use crate::{Fault, Operation, Presence, Storage, StoreError};
+use crate::{Fault, Operation, Presence, Storage, StoreError, TryRead};
 
 /// Memory is taken in chunks of this size when the first byte of one is written.
 const CHUNK_LENGTH: usize = 256 * 1024;
@@ -81,6 +81,13 @@ impl Storage for MemoryStorage {
             }
         }
         Ok(())
+    }
+
+    fn try_read_at(&self, file: FileIndex, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> TryRead {
+        match self.read_at(file, offset, buffers) {
+            Ok(()) => TryRead::Done,
+            Err(_) => TryRead::WouldWait,
+        }
     }
 
     fn write_at(

@@ -33,6 +33,14 @@ pub trait Storage: Send + Sync + 'static {
         buffers: &mut [IoSliceMut<'_>],
     ) -> Result<(), StoreError>;
 
+    /// The same, if it can be done without waiting for a device: the bytes are in memory, as those are that were read or written lately.
+    ///
+    /// What stands in the way is not told; [`read_at`](Self::read_at) says it.
+    fn try_read_at(&self, file: FileIndex, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> TryRead {
+        let _ = (file, offset, buffers);
+        TryRead::WouldWait
+    }
+
     /// Writes all of `buffers` to `file`, beginning at `offset`. The slices may be advanced.
     ///
     /// # Errors
@@ -114,6 +122,15 @@ pub trait Storage: Send + Sync + 'static {
     }
 }
 
+/// What became of a read that may not wait for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryRead {
+    /// All was read.
+    Done,
+    /// It would have to wait, or may have to. What the buffers hold is not specified.
+    WouldWait,
+}
+
 /// What is known about a range of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -144,6 +161,15 @@ macro_rules! forward {
                 buffers: &mut [IoSliceMut<'_>],
             ) -> Result<(), StoreError> {
                 (**self).read_at(file, offset, buffers)
+            }
+
+            fn try_read_at(
+                &self,
+                file: FileIndex,
+                offset: u64,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> TryRead {
+                (**self).try_read_at(file, offset, buffers)
             }
 
             fn write_at(

@@ -133,11 +133,7 @@ impl Driver {
         let pace = |of_torrent, of_session: &Arc<_>| Pace::new(of_torrent, Arc::clone(of_session));
         Self {
             download: pace(of_torrent.download, &shared.download),
-            upload: Upload::new(
-                store,
-                pace(of_torrent.upload, &shared.upload),
-                Arc::clone(&shared.uploads),
-            ),
+            upload: Upload::new(store, pace(of_torrent.upload, &shared.upload), &shared),
             shared,
             entry,
             key,

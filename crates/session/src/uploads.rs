@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::Disk;
+use tokio::sync::oneshot;
 
 /// How far behind the others a peer may be, in bytes, and still be served before them until it has caught up. What it did
 /// not ask for longer ago is lost: a peer that rests for an hour must not hold up the others afterwards.
@@ -33,13 +33,9 @@ const MAX_WINDOW: usize = 512 * 1024;
 /// Every peer may have this much, in bytes, however little room there is: one block.
 const MIN_WINDOW: usize = 16 * 1024;
 
-/// Reads blocks of a peer, in its turn.
-type Job = Box<dyn FnOnce(Turn) + Send>;
-
 /// The turns of all peers of a session.
 pub(crate) struct Uploads {
-    queue: Mutex<FairQueue<Job>>,
-    disk: Arc<Disk>,
+    queue: Mutex<FairQueue<oneshot::Sender<Turn>>>,
     /// Bytes that were read and not sent.
     buffered: AtomicUsize,
 }
@@ -50,23 +46,23 @@ pub(crate) struct Turn {
 }
 
 impl Uploads {
-    pub(crate) fn new(disk: Arc<Disk>, disk_threads: usize) -> Self {
+    pub(crate) fn new(disk_threads: usize) -> Self {
         Self {
             queue: Mutex::new(FairQueue::new(disk_threads * TURNS_PER_THREAD)),
-            disk,
             buffered: AtomicUsize::new(0),
         }
     }
 
-    /// Has `job` run by a thread of the disk when it is the peer's turn.
+    /// Asks for a turn to read and send so many bytes.
     pub(crate) fn ask(
         self: &Arc<Self>,
         share: &mut Share,
         bytes: usize,
-        job: impl FnOnce(Turn) + Send + 'static,
-    ) {
-        self.lock().push(share, bytes, Box::new(job));
+    ) -> oneshot::Receiver<Turn> {
+        let (begin, turn) = oneshot::channel();
+        self.lock().push(share, bytes, begin);
         self.begin_turns();
+        turn
     }
 
     /// Bytes that may be read or wait to be written for one peer.
@@ -85,16 +81,21 @@ impl Uploads {
 
     fn begin_turns(self: &Arc<Self>) {
         loop {
-            let Some(job) = self.lock().begin() else {
+            let Some(begin) = self.lock().begin() else {
                 return;
             };
+            if begin.is_closed() {
+                // The connection is gone.
+                self.lock().end();
+                continue;
+            }
             let uploads = Arc::clone(self);
-            // The turn begins on the thread: a job that the disk drops, because the session has ended, must not begin the next.
-            self.disk.run(move || job(Turn { uploads }));
+            // A connection that went this very moment drops its turn, which begins the next.
+            let _ = begin.send(Turn { uploads });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, FairQueue<Job>> {
+    fn lock(&self) -> MutexGuard<'_, FairQueue<oneshot::Sender<Turn>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -305,8 +306,7 @@ mod tests {
     }
 
     fn uploads() -> Arc<Uploads> {
-        let disk = Disk::start("test", 1).unwrap();
-        Arc::new(Uploads::new(Arc::new(disk), 1))
+        Arc::new(Uploads::new(1))
     }
 
     #[test]
@@ -331,21 +331,22 @@ mod tests {
     #[test]
     fn a_turn_that_ends_lets_the_next_one_begin() {
         let uploads = uploads();
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let mut shares: Vec<_> = (0..TURNS_PER_THREAD + 2)
+        let mut shares: Vec<_> = (0..TURNS_PER_THREAD + 3)
             .map(|_| Share::default())
             .collect();
-        for (peer, share) in shares.iter_mut().enumerate() {
-            let sender = sender.clone();
-            uploads.ask(share, KIB, move |turn| sender.send((peer, turn)).unwrap());
-        }
-        let mut begun: Vec<_> = (0..TURNS_PER_THREAD)
-            .map(|_| receiver.recv().unwrap())
+        let mut turns: Vec<_> = shares
+            .iter_mut()
+            .map(|share| uploads.ask(share, KIB))
             .collect();
-        assert!(receiver.try_recv().is_err(), "more turns than there may be");
-        let (first, _turn) = begun.remove(0);
-        assert_eq!(first, 0);
-        drop(_turn);
-        assert_eq!(receiver.recv().unwrap().0, TURNS_PER_THREAD);
+        let mut begun: Vec<_> = turns
+            .drain(..TURNS_PER_THREAD)
+            .map(|mut turn| turn.try_recv().unwrap())
+            .collect();
+        assert!(turns[0].try_recv().is_err(), "more turns than there may be");
+        // One that left is passed over.
+        turns.remove(0);
+        begun.pop();
+        assert!(turns[0].try_recv().is_ok());
+        assert!(turns[1].try_recv().is_ok(), "the turn before has ended");
     }
 }

@@ -86,6 +86,11 @@ impl OpenFiles {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The open file of `key`, if it is open.
+    pub(crate) fn opened(&self, key: Key) -> Option<Arc<File>> {
+        self.lock().find(key, Access::Read)
+    }
+
     /// The open file of `key`, opened by `open_file` when it is not open for that `access` yet.
     pub(crate) fn get(
         &self,

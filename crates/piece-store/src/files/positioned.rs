@@ -25,6 +25,46 @@ mod system {
     }
 }
 
+/// Reads what is in the page cache, without waiting for a device.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod cached {
+    use std::{fs::File, io, io::IoSliceMut};
+
+    use rustix::{
+        fs::fstatfs,
+        io::{Errno, ReadWriteFlags, preadv, preadv2},
+    };
+
+    /// What [`fstatfs`] calls the file systems that keep all files in memory (`linux/magic.h`). They do not know the flag.
+    const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+    pub(super) fn read(
+        file: &File,
+        offset: u64,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> io::Result<usize> {
+        match preadv2(file, buffers, offset, ReadWriteFlags::NOWAIT) {
+            Err(Errno::OPNOTSUPP) if is_in_memory(file)? => Ok(preadv(file, buffers, offset)?),
+            result => Ok(result?),
+        }
+    }
+
+    fn is_in_memory(file: &File) -> io::Result<bool> {
+        let kind = u64::try_from(fstatfs(file)?.f_type);
+        Ok(kind.is_ok_and(|kind| IN_MEMORY.contains(&kind)))
+    }
+}
+
+/// Elsewhere it is not known what is cached.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod cached {
+    use std::{fs::File, io, io::IoSliceMut};
+
+    pub(super) fn read(_: &File, _: u64, _: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// The same with a cursor that threads take turns to move, for systems without positioned calls.
 #[cfg(any(not(unix), test))]
 mod portable {
@@ -83,6 +123,15 @@ pub(super) fn read_at(
     Ok(offset - begin)
 }
 
+/// Reads into `buffers` what can be read from `offset` on without waiting for a device; says how many bytes.
+pub(super) fn read_cached_at(
+    file: &File,
+    offset: u64,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    cached::read(file, offset, buffers)
+}
+
 /// Writes all of `buffers` from `offset` on.
 pub(super) fn write_at(
     file: &File,
@@ -129,6 +178,24 @@ mod tests {
         let length = read_at(&file, 1, &mut [IoSliceMut::new(&mut bytes)]).unwrap();
         assert_eq!(&bytes[..2], b"bc");
         assert_eq!(length, 2);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_just_written_is_read_without_waiting() {
+        let file = tempfile::tempfile().unwrap();
+        write_at(&file, 0, &mut [IoSlice::new(b"abcdef")]).unwrap();
+        let mut bytes = [0; 4];
+        let read = read_cached_at(&file, 2, &mut [IoSliceMut::new(&mut bytes)]);
+        // Some file systems cannot tell.
+        assert!(read.is_err() || bytes == *b"cdef");
+        let mut memory =
+            File::from(rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::empty()).unwrap());
+        io::Write::write_all(&mut memory, b"abcdef").unwrap();
+        let mut bytes = [0; 4];
+        let read = read_cached_at(&memory, 2, &mut [IoSliceMut::new(&mut bytes)]);
+        assert_eq!(read.unwrap(), 4, "memory is never waited for");
+        assert_eq!(bytes, *b"cdef");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Reading verified blocks for peers.
 
+use std::io::IoSliceMut;
+
 use bytes::Bytes;
-use rarest_metainfo::{Block, PieceIndex};
+use rarest_metainfo::{Block, FileIndex, PieceIndex};
 
 use super::PieceStore;
-use crate::{Storage, StoreError};
+use crate::{Storage, StoreError, TryRead};
 
 /// Most bytes that are read at once. Blocks share the buffer they were read into, so one that stays in a send queue
 /// keeps no more than this in memory.
@@ -32,6 +34,14 @@ pub enum ReadError {
     },
 }
 
+/// Why a read ended early.
+enum Stop<E> {
+    /// Nobody may see the blocks.
+    Refused(ReadError),
+    /// The storage did not read.
+    Failed(E),
+}
+
 impl<S: Storage> PieceStore<S> {
     /// Reads blocks of verified pieces and appends them to `out`, in the order of `blocks`.
     ///
@@ -40,7 +50,44 @@ impl<S: Storage> PieceStore<S> {
     /// # Errors
     /// [`ReadError`]; `out` is as it was.
     pub fn read(&self, blocks: &[Block], out: &mut Vec<Bytes>) -> Result<(), ReadError> {
-        self.refuse_unverified(blocks)?;
+        let read = |file, offset, buffers: &mut [IoSliceMut<'_>]| {
+            self.storage.read_at(file, offset, buffers)
+        };
+        self.read_by(blocks, out, read).map_err(|stop| match stop {
+            Stop::Refused(error) => error,
+            Stop::Failed(error) => {
+                let lost = self.lose_by(&error);
+                ReadError::Store { error, lost }
+            }
+        })
+    }
+
+    /// The same, if all of it can be read without waiting for a device: for a thread that may not wait.
+    ///
+    /// # Errors
+    /// [`ReadError::NotVerified`]. What the storage has to say is said when it is waited for.
+    pub fn try_read(&self, blocks: &[Block], out: &mut Vec<Bytes>) -> Result<TryRead, ReadError> {
+        let read = |file, offset, buffers: &mut [IoSliceMut<'_>]| match self
+            .storage
+            .try_read_at(file, offset, buffers)
+        {
+            TryRead::Done => Ok(()),
+            TryRead::WouldWait => Err(()),
+        };
+        match self.read_by(blocks, out, read) {
+            Ok(()) => Ok(TryRead::Done),
+            Err(Stop::Failed(())) => Ok(TryRead::WouldWait),
+            Err(Stop::Refused(error)) => Err(error),
+        }
+    }
+
+    fn read_by<E>(
+        &self,
+        blocks: &[Block],
+        out: &mut Vec<Bytes>,
+        mut read: impl FnMut(FileIndex, u64, &mut [IoSliceMut<'_>]) -> Result<(), E>,
+    ) -> Result<(), Stop<E>> {
+        self.refuse_unverified(blocks).map_err(Stop::Refused)?;
         let mut order: Vec<_> = (0..blocks.len()).collect();
         order.sort_by_key(|&index| self.geometry.range(blocks[index]).start);
         let mut data = vec![Bytes::new(); blocks.len()];
@@ -60,22 +107,19 @@ impl<S: Storage> PieceStore<S> {
                 })
                 .count();
             let length_of_run = length(run.end - run.start);
-            let fill = |buffer: &mut [u8]| self.read_run(run.start, buffer);
+            let fill = |buffer: &mut [u8]| self.read_run_by(run.start, buffer, &mut read);
             let buffer = self.read_buffers.filled(length_of_run, fill);
-            let buffer = buffer.map_err(|error| {
-                let lost = self.lose_by(&error);
-                ReadError::Store { error, lost }
-            })?;
-            let (read, unread) = rest.split_at(count);
-            for &index in read {
+            let buffer = buffer.map_err(Stop::Failed)?;
+            let (in_run, others) = rest.split_at(count);
+            for &index in in_run {
                 let block = self.geometry.range(blocks[index]);
                 data[index] =
                     buffer.slice(length(block.start - run.start)..length(block.end - run.start));
             }
-            rest = unread;
+            rest = others;
         }
         // A piece that was lost while it was read may have been overwritten under our hands.
-        self.refuse_unverified(blocks)?;
+        self.refuse_unverified(blocks).map_err(Stop::Refused)?;
         out.append(&mut data);
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::{
     ops::Range,
 };
 
+use rarest_metainfo::FileIndex;
+
 use super::PieceStore;
 use crate::{Storage, StoreError};
 
@@ -27,6 +29,18 @@ impl Placed<'_> {
 impl<S: Storage> PieceStore<S> {
     /// Fills `buffer` from `start` in the piece space on. Padding is zeros.
     pub(super) fn read_run(&self, start: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        self.read_run_by(start, buffer, |file, offset, buffers| {
+            self.storage.read_at(file, offset, buffers)
+        })
+    }
+
+    /// The same with another way to read from a file.
+    pub(super) fn read_run_by<E>(
+        &self,
+        start: u64,
+        buffer: &mut [u8],
+        mut read: impl FnMut(FileIndex, u64, &mut [IoSliceMut<'_>]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let metainfo = self.metainfo();
         let mut rest = buffer;
         for span in metainfo.info().spans(start..start + rest.len() as u64) {
@@ -37,7 +51,7 @@ impl<S: Storage> PieceStore<S> {
                 head.fill(0);
             } else {
                 let mut slices = [IoSliceMut::new(head)];
-                self.storage.read_at(span.file, span.offset, &mut slices)?;
+                read(span.file, span.offset, &mut slices)?;
             }
         }
         Ok(())

@@ -6,11 +6,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use rarest_metainfo::Block;
 use rarest_peer_wire::connection::Connection;
-use rarest_piece_store::{Operation, ReadError};
+use rarest_piece_store::{Operation, ReadError, TryRead};
 use tokio::sync::oneshot;
 
-use crate::disk::caught;
+use crate::disk::{Disk, caught};
 use crate::limiter::Pace;
+use crate::session::Shared;
 use crate::torrent_task::Store;
 use crate::uploads::{Share, Turn, Uploads};
 
@@ -28,9 +29,22 @@ pub(super) struct Upload {
     turn: Option<Turn>,
     /// Bytes that wait for the socket, as they are counted over all peers.
     buffered: usize,
-    reading: Option<oneshot::Receiver<Read>>,
+    disk: Arc<Disk>,
+    reading: Option<Reading>,
     /// Nothing is to be read before: the upload rate is used up.
     after: Option<Instant>,
+}
+
+/// How far a batch of blocks is.
+#[derive(Debug)]
+enum Reading {
+    /// Others are served first.
+    Waits {
+        blocks: Vec<Block>,
+        turn: oneshot::Receiver<Turn>,
+    },
+    /// It was not in memory: a thread of the disk fetches it.
+    OnDisk(oneshot::Receiver<Read>),
 }
 
 /// What became of a batch of blocks.
@@ -42,11 +56,12 @@ pub(super) struct Read {
 }
 
 impl Upload {
-    pub(super) fn new(store: Arc<Store>, pace: Pace, uploads: Arc<Uploads>) -> Self {
+    pub(super) fn new(store: Arc<Store>, pace: Pace, shared: &Shared) -> Self {
         Self {
             store,
             pace,
-            uploads,
+            uploads: Arc::clone(&shared.uploads),
+            disk: Arc::clone(&shared.disk),
             share: Share::default(),
             turn: None,
             buffered: 0,
@@ -94,40 +109,36 @@ impl Upload {
             blocks.push(block);
         }
         self.pace.moved(now, bytes);
-        let (done, reading) = oneshot::channel();
-        let store = Arc::clone(&self.store);
-        self.uploads.ask(&mut self.share, bytes, move |turn| {
-            if done.is_closed() {
-                return;
-            }
-            let read = || {
-                let mut data = Vec::with_capacity(blocks.len());
-                store.read(&blocks, &mut data).map(|()| data)
-            };
-            let result = caught(Operation::Read, store.metainfo().info().name(), read);
-            let result = result.unwrap_or_else(|error| {
-                let lost = Vec::new();
-                Err(ReadError::Store { error, lost })
-            });
-            // A connection that is gone needs no data.
-            let _ = done.send(Read {
-                blocks,
-                result,
-                turn,
-            });
-        });
-        self.reading = Some(reading);
+        let turn = self.uploads.ask(&mut self.share, bytes);
+        self.reading = Some(Reading::Waits { blocks, turn });
     }
 
     /// Waits for the batch that is being read; for ever when there is none.
     pub(super) async fn read(&mut self) -> Option<Read> {
-        match &mut self.reading {
-            Some(reading) => {
-                let read = reading.await.ok();
-                self.reading = None;
-                read
+        loop {
+            match &mut self.reading {
+                None => std::future::pending().await,
+                Some(Reading::OnDisk(read)) => {
+                    let read = read.await.ok();
+                    self.reading = None;
+                    return read;
+                }
+                Some(Reading::Waits { blocks, turn }) => {
+                    let turn = turn.await;
+                    let blocks = std::mem::take(blocks);
+                    self.reading = None;
+                    let batch = Batch {
+                        store: Arc::clone(&self.store),
+                        blocks,
+                        // There are turns as long as there are connections.
+                        turn: turn.ok()?,
+                    };
+                    match batch.try_read() {
+                        Ok(read) => return Some(read),
+                        Err(batch) => self.reading = Some(batch.read_on(&self.disk)),
+                    }
+                }
             }
-            None => std::future::pending().await,
         }
     }
 
@@ -168,6 +179,64 @@ impl Upload {
         let before = std::mem::replace(&mut self.buffered, waiting_payload);
         self.uploads.recount(before, waiting_payload);
         self.turn = None;
+    }
+}
+
+/// Blocks to be read in a turn.
+struct Batch {
+    store: Arc<Store>,
+    blocks: Vec<Block>,
+    turn: Turn,
+}
+
+impl Batch {
+    /// Reads at once what is in memory. Gives itself back if it would have to wait for a device.
+    fn try_read(self) -> Result<Read, Self> {
+        let mut data = Vec::with_capacity(self.blocks.len());
+        let tried = self.caught(|store, blocks| store.try_read(blocks, &mut data));
+        match tried {
+            Ok(TryRead::Done) => Ok(self.ended(Ok(data))),
+            Ok(TryRead::WouldWait) => Err(self),
+            Err(error) => Ok(self.ended(Err(error))),
+        }
+    }
+
+    /// Has a thread of the disk read it.
+    fn read_on(self, disk: &Disk) -> Reading {
+        let (done, read) = oneshot::channel();
+        disk.run(move || {
+            if done.is_closed() {
+                return;
+            }
+            let mut data = Vec::with_capacity(self.blocks.len());
+            let result = self.caught(|store, blocks| store.read(blocks, &mut data));
+            // A connection that is gone needs no data.
+            let _ = done.send(self.ended(result.map(|()| data)));
+        });
+        Reading::OnDisk(read)
+    }
+
+    /// A storage that panics has failed.
+    fn caught<T>(
+        &self,
+        read: impl FnOnce(&Store, &[Block]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let metainfo = self.store.metainfo();
+        let result = caught(Operation::Read, metainfo.info().name(), || {
+            read(&self.store, &self.blocks)
+        });
+        result.unwrap_or_else(|error| {
+            let lost = Vec::new();
+            Err(ReadError::Store { error, lost })
+        })
+    }
+
+    fn ended(self, result: Result<Vec<Bytes>, ReadError>) -> Read {
+        Read {
+            blocks: self.blocks,
+            result,
+            turn: self.turn,
+        }
     }
 }
 
