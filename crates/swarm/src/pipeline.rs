@@ -218,15 +218,21 @@ impl Pipeline {
     /// Requests that the peer would take too long to answer at the rate it has now, the last ones first: they should be asked
     /// of others. To be called every few seconds.
     ///
-    /// While a queue builds up it is never longer than what came before, so a peer that has only begun does not look slow.
+    /// Only who owed us something all the time since the last look is judged: a queue that has just been filled does not look slow.
     pub(crate) fn hoarded(&mut self, now: Instant) -> Vec<Block> {
         let (delivered_before, looked_at) =
             std::mem::replace(&mut self.looked, (self.delivered, now));
         let time = now.saturating_duration_since(looked_at);
         let delivered = self.delivered - delivered_before;
         let rate = per_second(delivered, time);
+        // What came in a time in which the peer was not asked for more says nothing of how fast it is.
+        let is_busy = |sent: &Sent| !sent.cancelled && sent.at <= looked_at;
+        let was_busy_throughout = self.outstanding.values().any(is_busy);
         // Who sends nothing at all has a while before it counts as snubbing.
-        if delivered == 0 || self.in_flight() <= blocks_in(rate, MAX_WAIT).max(INITIAL_REQUESTS) {
+        if delivered == 0
+            || !was_busy_throughout
+            || self.in_flight() <= blocks_in(rate, MAX_WAIT).max(INITIAL_REQUESTS)
+        {
             return Vec::new();
         }
         self.fastest = [rate, 0];

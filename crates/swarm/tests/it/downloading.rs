@@ -6,7 +6,8 @@ use std::time::Duration;
 use rarest_metainfo::{Block, Geometry};
 use rarest_peer_wire::connection::{Command, Event};
 use rarest_peer_wire::extension::ExtensionHandshake;
-use rarest_swarm::{Config, Direction, TorrentEvent};
+use rarest_swarm::limits::{MAX_WAIT, SNUB_CHECK_INTERVAL};
+use rarest_swarm::{Config, Direction, PeerKey, TorrentEvent};
 use std::sync::Arc;
 
 use crate::stage::{BLOCK, Stage, block_event};
@@ -219,6 +220,61 @@ fn a_slow_peer_holds_little() {
         stage.answer(seed, &[first]);
     }
     assert!(stage.asked(seed).len() <= 9, "{}", stage.asked(seed).len());
+}
+
+/// A peer that gave a piece quickly and has nothing else, beside another that would take over.
+fn fast_and_idle() -> (Stage, PeerKey) {
+    let mut stage = Stage::new(3, 256);
+    let fast = stage.partial(1, &[0]);
+    stage.partial(2, &[]);
+    while !stage.asked(fast).is_empty() {
+        stage.now += Duration::from_millis(50);
+        let asked = stage.asked(fast);
+        stage.answer(fast, &asked);
+    }
+    stage.verify_all();
+    stage.take_commands(fast);
+    (stage, fast)
+}
+
+fn cancelled(stage: &mut Stage, peer: PeerKey) -> usize {
+    let commands = stage.take_commands(peer);
+    let is_cancel = |command: &&Command| matches!(command, Command::Cancel(_));
+    commands.iter().filter(is_cancel).count()
+}
+
+#[test]
+fn a_peer_that_had_nothing_to_do_does_not_count_as_slow() {
+    let (mut stage, peer) = fast_and_idle();
+    // It is asked for much just before the peers are looked through.
+    stage.pass(SNUB_CHECK_INTERVAL * 4 - Duration::from_millis(450));
+    let piece = stage.piece(1);
+    stage.send(peer, vec![Event::Have(piece)]);
+    let asked = stage.asked(peer);
+    assert!(asked.len() > 50, "{}", asked.len());
+    stage.now += Duration::from_millis(50);
+    stage.answer(peer, &asked[..2]);
+    stage.pass(SNUB_CHECK_INTERVAL / 2);
+    assert_eq!(cancelled(&mut stage, peer), 0);
+}
+
+#[test]
+fn a_peer_that_became_slow_keeps_what_it_can_send_soon() {
+    let (mut stage, peer) = fast_and_idle();
+    let piece = stage.piece(1);
+    stage.send(peer, vec![Event::Have(piece)]);
+    let held = stage.asked(peer).len();
+    assert!(held > 50, "{held}");
+    for _ in 0..8 {
+        stage.pass(SNUB_CHECK_INTERVAL / 4);
+        let first = stage.asked(peer)[0];
+        stage.answer(peer, &[first]);
+    }
+    assert!(cancelled(&mut stage, peer) > 40);
+    // Two blocks a second.
+    let soon = usize::try_from(2 * MAX_WAIT.as_secs()).unwrap();
+    let held = stage.asked(peer).len();
+    assert!((1..=soon).contains(&held), "{held}");
 }
 
 #[test]
