@@ -43,7 +43,8 @@ impl News {
 }
 
 impl Torrent {
-    /// Tells each peer of the new pieces that it lacks: it would not ask for the others.
+    /// Tells each peer that does not have everything of the new pieces, also of those that it has: a seed that shows its pieces one by one
+    /// waits to hear that one has arrived before it shows the next (BEP 16).
     pub(super) fn tell_news(&mut self, now: Instant) {
         let mut pieces = self.news.take(now);
         if pieces.is_empty() {
@@ -52,12 +53,13 @@ impl Torrent {
         // Some may have been lost in the meantime.
         pieces.retain(|&piece| self.picker.have().contains(piece));
         for (slot, peer) in self.peers.iter_mut() {
+            if peer.pieces.has.is_complete() {
+                continue;
+            }
             let was_empty = peer.outbox.is_empty();
-            let has = &peer.pieces.has;
-            let news = pieces.iter().filter(|&&piece| !has.contains(piece));
-            peer.outbox.reserve(news.clone().count());
-            peer.outbox.extend(news.map(|&piece| Command::Have(piece)));
-            if was_empty && !peer.outbox.is_empty() {
+            peer.outbox
+                .extend(pieces.iter().copied().map(Command::Have));
+            if was_empty {
                 self.with_commands.push_back(slot);
             }
         }

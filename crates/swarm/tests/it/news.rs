@@ -27,15 +27,13 @@ fn told(stage: &mut Stage, peer: PeerKey) -> Vec<PieceIndex> {
 }
 
 #[test]
-fn only_peers_that_lack_a_piece_are_told_of_it() {
+fn who_has_everything_is_told_of_what_it_loses_alone() {
     let mut stage = Stage::new(4, 1);
     let seed = stage.seed(1);
-    let partial = stage.partial(2, &[1]);
     let leecher = stage.partial(3, &[]);
     let piece = stage.piece(1);
     stage.done(piece, verified());
     assert_eq!(told(&mut stage, leecher), [piece]);
-    assert_eq!(told(&mut stage, partial), []);
     assert_eq!(told(&mut stage, seed), []);
     // Who lost it may ask for it.
     stage.send(seed, vec![Event::DontHave(piece)]);
@@ -43,6 +41,24 @@ fn only_peers_that_lack_a_piece_are_told_of_it() {
     let other = stage.piece(2);
     stage.send(seed, vec![Event::DontHave(other)]);
     assert_eq!(told(&mut stage, seed), []);
+}
+
+/// BEP 16: it is a seed, and shows the next piece when it has heard that the one before has arrived.
+#[test]
+fn a_seed_that_shows_its_pieces_one_by_one_hears_that_they_arrived() {
+    let mut stage = Stage::new(4, 1);
+    let seed = stage.partial(1, &[]);
+    let pieces: Vec<_> = stage.geometry.pieces().collect();
+    for &piece in &pieces[..3] {
+        stage.send(seed, vec![Event::Have(piece)]);
+        stage.answer_all();
+        stage.pass(HAVE_INTERVAL);
+        assert_eq!(told(&mut stage, seed), [piece]);
+    }
+    // It has shown everything, and waits for nothing.
+    stage.send(seed, vec![Event::Have(pieces[3])]);
+    stage.answer_all();
+    assert!(stage.torrent.is_complete());
 }
 
 #[test]

@@ -106,7 +106,10 @@ fn interest_follows_what_a_peer_has() {
     stage.send(peer, vec![Event::Unchoked]);
     stage.answer_all();
     let commands = stage.take_commands(peer);
-    assert_eq!(commands.last(), Some(&Command::NotInterested));
+    assert_eq!(
+        commands[commands.len() - 2..],
+        [Command::NotInterested, Command::Have(stage.piece(1))]
+    );
 }
 
 #[test]
