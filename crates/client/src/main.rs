@@ -132,7 +132,9 @@ fn complain(error: &anyhow::Error) {
 fn printable(text: &str) -> String {
     let shown = |c: char| match c {
         // Marks, embeddings, overrides and isolates of bidirectional text, and what ends a line or a paragraph.
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{fffd}'
+        }
         c if c.is_control() => '\u{fffd}',
         c => c,
     };
@@ -146,8 +148,8 @@ mod tests {
     #[test]
     fn what_is_printed_neither_moves_the_cursor_nor_turns_around() {
         assert_eq!(
-            printable("a\u{1b}[2J\n\u{202e}gpj.exe"),
-            "a\u{fffd}[2J\u{fffd}\u{fffd}gpj.exe"
+            printable("a\u{1b}[2J\n\u{202e}gpj.exe\u{61c}"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}gpj.exe\u{fffd}"
         );
         assert_eq!(printable("größe/日本"), "größe/日本");
     }
