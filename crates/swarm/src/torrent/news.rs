@@ -24,7 +24,7 @@ impl News {
         }
     }
 
-    pub(super) fn add(&mut self, piece: PieceIndex) {
+    fn add(&mut self, piece: PieceIndex) {
         self.pieces.push(piece);
     }
 
@@ -43,6 +43,13 @@ impl News {
 }
 
 impl Torrent {
+    /// A piece was verified. Peers that join later hear of it with the rest of what we have.
+    pub(super) fn note_news(&mut self, piece: PieceIndex) {
+        if self.peers.len() > 0 {
+            self.news.add(piece);
+        }
+    }
+
     /// Tells each peer that does not have everything of the new pieces, also of those that it has: a seed that shows its pieces one by one
     /// waits to hear that one has arrived before it shows the next (BEP 16).
     pub(super) fn tell_news(&mut self, now: Instant) {
@@ -65,7 +72,7 @@ impl Torrent {
         }
     }
 
-    /// The peer lost a piece: if we have it, the peer was not told of that.
+    /// The peer lost a piece: if we have it, the peer may not have been told of that, as it had everything.
     pub(super) fn tell_of_ours(&mut self, slot: PeerSlot, piece: PieceIndex) {
         if self.picker.have().contains(piece) {
             self.command(slot, Command::Have(piece));

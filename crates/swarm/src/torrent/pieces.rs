@@ -156,7 +156,7 @@ impl Torrent {
         if was_fetchable {
             self.fetched_no_more(now, piece);
         }
-        self.news.add(piece);
+        self.note_news(piece);
         for (ip, number) in self.suspicion.verified(piece, digests) {
             let block = block_at(&self.geometry, piece, number);
             self.punish(now, ip, BanReason::CorruptBlock(block));

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use rarest_metainfo::{Bitfield, PeerId, PieceIndex};
 use rarest_peer_wire::connection::{Command, Event, Role};
-use rarest_swarm::limits::MAX_NEWS_AT_ONCE;
-use rarest_swarm::{Config, Direction, DisconnectReason, PeerSource, SpillResult, TorrentEvent};
+use rarest_swarm::limits::{HAVE_INTERVAL, MAX_NEWS_AT_ONCE};
+use rarest_swarm::{
+    Config, Direction, DisconnectReason, PeerSource, PieceResult, SpillResult, TorrentEvent,
+};
 
 use crate::stage::{Stage, addr, geometry};
 
@@ -175,6 +177,26 @@ fn after_the_loss_of_very_much_peers_are_told_with_one_bitfield() {
     stage.torrent.handle_checked(stage.now, &verified);
     stage.drain();
     assert_eq!(stage.dropped[1], (peer, DisconnectReason::PiecesChanged));
+}
+
+#[test]
+fn a_peer_that_joins_after_much_was_found_is_not_told_of_each_piece() {
+    let mut stage = Stage::new(1000, 1);
+    // A round of news has just gone out, so that the next one waits.
+    let leecher = stage.partial(1, &[]);
+    let first = stage.piece(0);
+    let verified = PieceResult::Verified {
+        block_digests: Vec::new(),
+    };
+    stage.done(first, verified);
+    assert_eq!(stage.take_commands(leecher), [Command::Have(first)]);
+    stage.disconnect(leecher);
+    let all = Bitfield::full(&stage.geometry);
+    stage.torrent.handle_checked(stage.now, &all);
+    stage.drain();
+    let late = stage.partial(2, &[]);
+    stage.pass(HAVE_INTERVAL * 2);
+    assert_eq!(stage.take_commands(late), []);
 }
 
 #[test]
