@@ -216,7 +216,7 @@ impl Pipeline {
     }
 
     /// Requests that the peer would take too long to answer at the rate it has now, the last ones first: they should be asked
-    /// of others. To be called every few seconds.
+    /// of others. To be called every few seconds, while there are others.
     ///
     /// Only who owed us something all the time since the last look is judged: a queue that has just been filled does not look slow.
     pub(crate) fn hoarded(&mut self, now: Instant) -> Vec<Block> {

@@ -147,11 +147,14 @@ impl Torrent {
 
     /// Takes blocks away from a peer that became too slow for all it was asked for, when there is somebody else to ask.
     fn take_back_hoarded(&mut self, now: Instant, slot: PeerSlot) {
+        if self.unchoking_peers < 2 {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(slot) else {
             return;
         };
         let blocks = peer.pipeline.hoarded(now);
-        if blocks.is_empty() || self.unchoking_peers < 2 {
+        if blocks.is_empty() {
             return;
         }
         self.picker.release_alone(slot, &mut peer.pieces);
