@@ -13,11 +13,7 @@ use tokio::sync::oneshot;
 
 /// How far behind the others a peer may be, in bytes, and still be served before them until it has caught up. What it did
 /// not ask for longer ago is lost: a peer that rests for an hour must not hold up the others afterwards.
-const CREDIT: u64 = 1024 * 1024;
-
-/// Turns under way for each thread of the disk: one that reads, and one that has read and sends; and as many that wait, so
-/// that no thread does.
-const TURNS_PER_THREAD: usize = 3;
+const CREDIT: u64 = 2 * 1024 * 1024;
 
 /// Bytes of blocks that were read and wait for sockets to take them, over all peers: a peer with a slow line may not fill the memory
 /// with what it asked for.
@@ -46,9 +42,11 @@ pub(crate) struct Turn {
 }
 
 impl Uploads {
+    /// Has as many turns under way as there are threads of the disk: enough that each of them has work when nothing is in memory.
+    /// With more, who is quick to ask again would find a free one more often than others.
     pub(crate) fn new(disk_threads: usize) -> Self {
         Self {
-            queue: Mutex::new(FairQueue::new(disk_threads * TURNS_PER_THREAD)),
+            queue: Mutex::new(FairQueue::new(disk_threads)),
             buffered: AtomicUsize::new(0),
         }
     }
@@ -305,13 +303,9 @@ mod tests {
         assert_eq!(queue.begin(), None, "one turn at a time");
     }
 
-    fn uploads() -> Arc<Uploads> {
-        Arc::new(Uploads::new(1))
-    }
-
     #[test]
     fn peers_that_do_not_read_share_the_buffer_and_never_spend_it() {
-        let uploads = uploads();
+        let uploads = Arc::new(Uploads::new(1));
         assert_eq!(uploads.window(), MAX_WINDOW);
         let mut held = Vec::new();
         for _ in 0..500 {
@@ -330,16 +324,15 @@ mod tests {
 
     #[test]
     fn a_turn_that_ends_lets_the_next_one_begin() {
-        let uploads = uploads();
-        let mut shares: Vec<_> = (0..TURNS_PER_THREAD + 3)
-            .map(|_| Share::default())
-            .collect();
+        const TURNS: usize = 3;
+        let uploads = Arc::new(Uploads::new(TURNS));
+        let mut shares: Vec<_> = (0..TURNS + 3).map(|_| Share::default()).collect();
         let mut turns: Vec<_> = shares
             .iter_mut()
             .map(|share| uploads.ask(share, KIB))
             .collect();
         let mut begun: Vec<_> = turns
-            .drain(..TURNS_PER_THREAD)
+            .drain(..TURNS)
             .map(|mut turn| turn.try_recv().unwrap())
             .collect();
         assert!(turns[0].try_recv().is_err(), "more turns than there may be");
