@@ -302,19 +302,23 @@ impl Entry {
     pub(crate) fn start(&self, mut driver: Box<Driver>) {
         // The result may be there before this returns, and waits for the lock.
         let mut place = lock(&self.place);
-        driver.begin();
-        *place = Place::Asleep(driver);
+        // A session that ended in the meantime has closed it.
+        if matches!(*place, Place::New) {
+            driver.begin();
+            *place = Place::Asleep(driver);
+        }
     }
 
-    /// Lays the driver down to sleep, unless mail came in the meantime: then it is given back.
+    /// Lays the driver down to sleep, unless mail came in the meantime or the session ends: then it is given back.
     pub(crate) fn sleep(
         self: &Arc<Self>,
         driver: Box<Driver>,
         mailbox: &mpsc::UnboundedReceiver<Mail>,
     ) -> Result<(), Box<Driver>> {
         let mut place = lock(&self.place);
-        // Whoever sends holds the lock, so an empty mailbox stays empty.
-        if !mailbox.is_empty() || !matches!(*place, Place::Awake(_)) {
+        // Whoever sends holds the lock, so an empty mailbox stays empty. Whoever ends the session says so before it closes those that
+        // sleep, so that none lies down behind its back.
+        if !mailbox.is_empty() || driver.is_at_end() || !matches!(*place, Place::Awake(_)) {
             return Err(driver);
         }
         match driver.rest() {
@@ -390,8 +394,10 @@ impl Entry {
             Place::Awake(_) | Place::Gone(_) => false,
         };
         if is_done {
-            *place = Place::Gone(gone);
+            let was = std::mem::replace(&mut *place, Place::Gone(gone));
             drop(place);
+            // Outside of the lock: a storage of the caller's ends with it.
+            drop(was);
             self.close(gone);
         }
     }

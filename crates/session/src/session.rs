@@ -44,7 +44,7 @@ struct EndOnDrop(Arc<Shared>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.stop.cancel();
+        self.0.stop_torrents();
         self.0.events.close();
     }
 }
@@ -273,12 +273,17 @@ impl Shared {
         self.addresses.first().map_or(0, SocketAddr::port)
     }
 
-    /// Ends everything, in the order in which it depends on each other.
-    async fn end(self: &Arc<Self>) {
+    /// No torrent goes on: those that are awake leave by themselves, and those that sleep, which hold the session, are dropped.
+    fn stop_torrents(&self) {
+        self.stop.cancel();
         for entry in self.registry.close() {
             entry.close_if_asleep(Gone::ShutDown);
         }
-        self.stop.cancel();
+    }
+
+    /// Ends everything, in the order in which it depends on each other.
+    async fn end(self: &Arc<Self>) {
+        self.stop_torrents();
         self.tasks.close();
         self.tasks.wait().await;
         let shared = Arc::clone(self);

@@ -289,7 +289,7 @@ impl Driver {
             self.handle_timeout(now());
             deadline = self.carry_out();
         }
-        if self.may_sleep(deadline) && !shared.stop.is_cancelled() {
+        if self.may_sleep(deadline) {
             let entry = Arc::clone(&self.entry);
             match entry.sleep(self, &mailbox) {
                 Ok(()) => return,
@@ -297,6 +297,11 @@ impl Driver {
             }
         }
         shared.tasks.spawn(self.run(mailbox));
+    }
+
+    /// Whether the session ends, and all torrents with it.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.shared.stop.is_cancelled()
     }
 
     /// Whether nothing is to be done before mail comes.

@@ -1,8 +1,10 @@
 //! Torrents and sessions from their beginning to their end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rarest_session::metainfo::Magnet;
+use rarest_session::piece_store::MemoryStorage;
 use rarest_session::{
     AddError, CommandError, Event, Gone, Incomplete, Session, StallCause, StartError, TorrentEvent,
     TorrentState,
@@ -79,6 +81,34 @@ async fn dropping_the_session_ends_it() {
     ));
     within(async { while all.next().await.is_some() {} }).await;
     within(async { while of_torrent.next().await.is_some() {} }).await;
+}
+
+#[tokio::test]
+async fn dropping_the_session_ends_torrents_that_sleep() {
+    let sample = Sample::file("asleep", 100_000, 32 * 1024);
+    let peer = Peer::start().await;
+    let storage = Arc::new(MemoryStorage::new(1 << 20));
+    let held = Arc::downgrade(&storage);
+    let adding = peer.session.add(sample.metainfo.clone()).paused();
+    let torrent = adding.storage(storage).start().await.unwrap();
+    // What it holds is known then, and saved: there is nothing to do.
+    within(torrent.recheck()).await.unwrap();
+    within(torrent.pause()).await.unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    tokio::time::resume();
+    drop(peer.session);
+    assert!(matches!(
+        within(torrent.completed()).await,
+        Err(Incomplete::ShutDown)
+    ));
+    // It is let go of, though the handle lives on.
+    within(async {
+        while held.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
