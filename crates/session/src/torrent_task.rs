@@ -223,6 +223,8 @@ impl Driver {
                     Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
                     // What peers said in the meantime is heard first: the budget counts it.
                     None if !peer_mailbox.is_empty() => {}
+                    // Partial pieces, which others need the memory of, and which an end would take.
+                    None if self.spill_all() => {}
                     None => {
                         // Torrents that have peers soon have others.
                         self.shared.read_buffers.clear();

@@ -317,6 +317,15 @@ impl Driver {
         );
     }
 
+    /// Has all that is in memory of partial pieces written. Whether there is anything that can be.
+    pub(super) fn spill_all(&mut self) -> bool {
+        if let Stage::Active(torrent) = &mut self.stage {
+            torrent.handle_memory_pressure(now(), 0);
+        }
+        self.carry_out();
+        self.disk.writing > 0
+    }
+
     fn spill(&mut self, blocks: Vec<(Block, Bytes)>) {
         self.disk.writing += 1;
         let names = blocks.iter().map(|&(block, _)| block).collect();

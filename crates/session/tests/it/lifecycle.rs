@@ -6,8 +6,8 @@ use std::time::Duration;
 use rarest_session::metainfo::Magnet;
 use rarest_session::piece_store::MemoryStorage;
 use rarest_session::{
-    AddError, CommandError, Event, Gone, Incomplete, Session, StallCause, StartError, TorrentEvent,
-    TorrentState,
+    AddError, CommandError, Event, Gone, Incomplete, Limits, Rate, Session, StallCause, StartError,
+    TorrentEvent, TorrentState,
 };
 
 use crate::world::{PATIENCE, Peer, Sample, local, until, within};
@@ -188,6 +188,40 @@ async fn an_idle_torrent_answers_peers_and_commands() {
     assert_eq!(within(seeding.recheck()).await.unwrap(), 7);
     seed.assert_serves(&sample).await;
     seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_torrent_that_sleeps_leaves_blocks_of_partial_pieces_to_the_disk() {
+    let sample = Sample::file("part", 1 << 20, 1 << 20);
+    let limits = Limits {
+        upload: Rate::bytes_per_s(500_000),
+        ..Limits::NONE
+    };
+    let seed = Peer::with(|builder| builder.limits(limits)).await;
+    seed.seed(&sample).await;
+    let leech = Peer::with(|builder| builder.stall_timeout(None)).await;
+    let torrent = leech.download(&sample, &[&seed]).await;
+    let mut stats = torrent.stats();
+    let has_begun = |stats: &rarest_session::Stats| stats.downloaded_bytes > 0;
+    within(stats.wait_for(has_begun)).await.unwrap();
+    seed.shut_down().await;
+    // Nobody is there who could send the rest, and the hours pass.
+    tokio::time::pause();
+    let written = async {
+        loop {
+            let file = std::fs::read(sample.path(leech.folder.path(), 0));
+            let (file, bytes) = (file.unwrap_or_default(), sample.bytes());
+            let mut blocks = file.chunks(16 * 1024).zip(bytes.chunks(16 * 1024));
+            if blocks.any(|(there, right)| there == right) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(300)).await;
+        }
+    };
+    let hours = tokio::time::timeout(Duration::from_secs(100_000), written);
+    hours.await.expect("the blocks stay in memory");
+    tokio::time::resume();
+    leech.shut_down().await;
 }
 
 #[tokio::test]
