@@ -35,8 +35,8 @@ pub(crate) enum PeerMail {
     Events {
         peer: PeerKey,
         events: Vec<Event>,
-        /// Bytes of blocks in it, which the memory budget counts until the torrent took them over.
-        block_bytes: usize,
+        /// Those of the blocks in it.
+        bytes: InTransit,
     },
     /// A block that was verified could not be read.
     ReadFailed { error: ReadError },
@@ -46,6 +46,35 @@ pub(crate) enum PeerMail {
         ended: Ended,
         reason: String,
     },
+}
+
+/// Bytes of blocks on their way to the torrent. The memory budget counts them until this is dropped, whoever does that.
+#[derive(Debug)]
+pub(crate) struct InTransit {
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    count: usize,
+}
+
+impl InTransit {
+    fn new(shared: &Arc<Shared>, entry: &Arc<Entry>, count: usize) -> Self {
+        shared.budget.add(&entry.memory, count);
+        Self {
+            shared: Arc::clone(shared),
+            entry: Arc::clone(entry),
+            count,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl Drop for InTransit {
+    fn drop(&mut self) {
+        self.shared.budget.release(&self.entry.memory, self.count);
+    }
 }
 
 /// What a connection is given when its torrent agreed to it.
@@ -280,17 +309,12 @@ impl Driver {
             return Ok(());
         }
         self.entry.totals.add_downloaded(block_bytes as u64);
-        self.shared.budget.add(&self.entry.memory, block_bytes);
         let mail = PeerMail::Events {
             peer: self.key,
             events,
-            block_bytes,
+            bytes: InTransit::new(&self.shared, &self.entry, block_bytes),
         };
-        if self.torrent.send(mail).await.is_err() {
-            self.shared.budget.release(&self.entry.memory, block_bytes);
-            return Err(End::Dismissed);
-        }
-        Ok(())
+        self.torrent.send(mail).await.map_err(|_| End::Dismissed)
     }
 
     fn arm_timer(&mut self) {

@@ -221,7 +221,7 @@ impl Driver {
             loop {
                 match self.serve(&mut mailbox, &mut peer_mailbox).await {
                     Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
-                    // What peers said in the meantime is heard first: the budget counts it.
+                    // What peers said in the meantime is heard first.
                     None if !peer_mailbox.is_empty() => {}
                     // Partial pieces, which others need the memory of, and which an end would take.
                     None if self.spill_all() => {}
@@ -459,7 +459,7 @@ impl Driver {
         mut self: Box<Self>,
         leave: Leave,
         mut mailbox: mpsc::UnboundedReceiver<Mail>,
-        mut peer_mailbox: mpsc::Receiver<PeerMail>,
+        peer_mailbox: mpsc::Receiver<PeerMail>,
     ) {
         let gone = match leave {
             Leave::Removed(_) => Gone::Removed,
@@ -471,15 +471,9 @@ impl Driver {
             torrent.pause(now);
             self.carry_out_decisions(now);
         }
-        // Connections end when they find nobody to talk to.
+        // Connections end when they find nobody to talk to. What they said last goes, with the memory that others need.
         self.peers.clear();
-        peer_mailbox.close();
-        while let Some(mail) = peer_mailbox.recv().await {
-            // The session has other torrents, which need the memory.
-            if let PeerMail::Events { block_bytes, .. } = mail {
-                self.shared.budget.release(&self.entry.memory, block_bytes);
-            }
-        }
+        drop(peer_mailbox);
         let unanswered = self.finish_disk_work(&mut mailbox).await;
         self.shared.budget.release(&self.entry.memory, self.counted);
         self.shared.budget.recount_leaving(self.counted_leaving, 0);

@@ -184,9 +184,9 @@ impl Driver {
             PeerMail::Events {
                 peer,
                 events,
-                block_bytes,
+                bytes,
             } => {
-                if block_bytes > 0 {
+                if !bytes.is_empty() {
                     self.observed.blocks_came(now);
                 }
                 // What is sent to peers is told in events alone, and is to be seen and saved as well.
@@ -196,7 +196,7 @@ impl Driver {
                 }
                 // The machine holds them now, and counts them.
                 self.count_memory();
-                self.shared.budget.release(&self.entry.memory, block_bytes);
+                drop(bytes);
             }
             PeerMail::ReadFailed { error } => self.handle_read_error(error),
             PeerMail::Closed {
