@@ -60,10 +60,13 @@ pub struct FileStorage {
     syncing: Mutex<()>,
     /// Held by whoever gives a file its length.
     lengthening: Mutex<()>,
-    /// Held while bytes go to a file. The system lets one thread at a time write to it, and those that wait there burn a core
-    /// while they do. What they do beside writing, which is hashing, they can do at the same time.
-    writing: Mutex<()>,
+    /// Held while bytes go to a file, by its number. The system lets one thread at a time write to it, and those that wait there burn a
+    /// core while they do. What they do beside writing, which is hashing, they can do at the same time.
+    writing: [Mutex<()>; WRITING_LOCKS],
 }
+
+/// Files that can be written to at the same time, at least where they are neighbours: more than there are threads that write.
+const WRITING_LOCKS: usize = 16;
 
 /// What was done to the files, by their number.
 #[derive(Default)]
@@ -90,7 +93,7 @@ impl FileStorage {
             changes: Mutex::default(),
             syncing: Mutex::default(),
             lengthening: Mutex::default(),
-            writing: Mutex::default(),
+            writing: Default::default(),
         }
     }
 
@@ -328,7 +331,8 @@ impl Storage for FileStorage {
         }
         let opened = self.open_full_length(&placing, file)?;
         self.changes().unsynced.insert(file);
-        let turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = &self.writing[file as usize % WRITING_LOCKS];
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let written = positioned::write_at(&opened, offset, buffers);
         drop(turn);
         written
