@@ -205,7 +205,7 @@ impl Driver {
                     self.connection.handle_commands(now(), commands);
                 }
                 read = self.upload.read() => {
-                    if let Err(error) = self.upload.finish_reading(now(), read, &mut self.connection) {
+                    for error in self.upload.finish_reading(now(), read, &mut self.connection) {
                         let failed = PeerMail::ReadFailed { error };
                         self.torrent.send(failed).await.map_err(|_| End::Dismissed)?;
                     }

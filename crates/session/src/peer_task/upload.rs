@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use rarest_metainfo::Block;
 use rarest_peer_wire::connection::Connection;
-use rarest_piece_store::{Operation, ReadError, TryRead};
+use rarest_piece_store::{Operation, PieceStore, ReadError, Storage, StoreError, TryRead};
 use tokio::sync::oneshot;
 
 use crate::disk::{Disk, caught};
@@ -47,12 +47,48 @@ enum Reading {
     OnDisk(oneshot::Receiver<Read>),
 }
 
-/// What became of a batch of blocks.
+/// A batch of blocks that was read, in its turn.
 #[derive(Debug)]
 pub(super) struct Read {
-    blocks: Vec<Block>,
-    result: Result<Vec<Bytes>, ReadError>,
+    outcome: Outcome,
     turn: Turn,
+}
+
+/// What became of a batch of blocks.
+#[derive(Debug, Default)]
+struct Outcome {
+    read: Vec<(Block, Bytes)>,
+    refused: Vec<Block>,
+    errors: Vec<ReadError>,
+}
+
+/// Reads the blocks that can be read: a piece that was lost in the meantime takes no block of another one with it.
+fn read_what_can_be<S: Storage>(store: &PieceStore<S>, mut blocks: Vec<Block>) -> Outcome {
+    let mut outcome = Outcome::default();
+    loop {
+        let mut data = Vec::with_capacity(blocks.len());
+        let Err(error) = store.read(&blocks, &mut data) else {
+            outcome.read = blocks.into_iter().zip(data).collect();
+            return outcome;
+        };
+        let refused = match &error {
+            // Perhaps it is verified again by now.
+            &ReadError::NotVerified { piece } => Some(piece),
+            _ => None,
+        };
+        outcome.errors.push(error);
+        let (verified, lost): (Vec<_>, Vec<_>) = blocks
+            .into_iter()
+            .partition(|block| refused != Some(block.piece()) && store.is_verified(block.piece()));
+        let is_hopeless = lost.is_empty();
+        outcome.refused.extend(lost);
+        if is_hopeless {
+            // Nothing is gone, but it cannot be read.
+            outcome.refused.extend(verified);
+            return outcome;
+        }
+        blocks = verified;
+    }
 }
 
 impl Upload {
@@ -142,36 +178,24 @@ impl Upload {
         }
     }
 
-    /// Hands what was read to the connection. What could not be read is rejected.
+    /// Hands what was read to the connection. What could not be read is rejected; why, the torrent is to be told.
     pub(super) fn finish_reading(
         &mut self,
         now: Instant,
         read: Option<Read>,
         connection: &mut Connection,
-    ) -> Result<(), ReadError> {
-        let Some(Read {
-            blocks,
-            result,
-            turn,
-        }) = read
-        else {
-            return Ok(());
+    ) -> Vec<ReadError> {
+        let Some(Read { outcome, turn }) = read else {
+            return Vec::new();
         };
         self.turn = Some(turn);
-        match result {
-            Ok(data) => {
-                for (block, data) in blocks.into_iter().zip(data) {
-                    connection.send_block(now, block, data);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                for block in blocks {
-                    connection.reject(now, block);
-                }
-                Err(error)
-            }
+        for (block, data) in outcome.read {
+            connection.send_block(now, block, data);
         }
+        for block in outcome.refused {
+            connection.reject(now, block);
+        }
+        outcome.errors
     }
 
     /// The socket has taken what it takes: the turn is over, and what is left waits.
@@ -190,14 +214,22 @@ struct Batch {
 }
 
 impl Batch {
-    /// Reads at once what is in memory. Gives itself back if it would have to wait for a device.
+    /// Reads at once what is in memory. Gives itself back if it would have to wait for a device, or for anything else that takes longer.
     fn try_read(self) -> Result<Read, Self> {
         let mut data = Vec::with_capacity(self.blocks.len());
-        let tried = self.caught(|store, blocks| store.try_read(blocks, &mut data));
+        let tried = self.caught(|store| store.try_read(&self.blocks, &mut data));
         match tried {
-            Ok(TryRead::Done) => Ok(self.ended(Ok(data))),
-            Ok(TryRead::WouldWait) => Err(self),
-            Err(error) => Ok(self.ended(Err(error))),
+            Ok(Ok(TryRead::Done)) => {
+                let read = self.blocks.into_iter().zip(data).collect();
+                let outcome = Outcome {
+                    read,
+                    ..Outcome::default()
+                };
+                let turn = self.turn;
+                Ok(Read { outcome, turn })
+            }
+            // What went wrong is told by whoever reads what can be read.
+            Ok(Ok(TryRead::WouldWait) | Err(_)) | Err(_) => Err(self),
         }
     }
 
@@ -208,40 +240,124 @@ impl Batch {
             if done.is_closed() {
                 return;
             }
-            let mut data = Vec::with_capacity(self.blocks.len());
-            let result = self.caught(|store, blocks| store.read(blocks, &mut data));
+            let outcome = self.caught(|store| read_what_can_be(store, self.blocks.clone()));
+            let outcome = outcome.unwrap_or_else(|error| {
+                let lost = Vec::new();
+                Outcome {
+                    refused: self.blocks,
+                    errors: vec![ReadError::Store { error, lost }],
+                    ..Outcome::default()
+                }
+            });
+            let turn = self.turn;
             // A connection that is gone needs no data.
-            let _ = done.send(self.ended(result.map(|()| data)));
+            let _ = done.send(Read { outcome, turn });
         });
         Reading::OnDisk(read)
     }
 
     /// A storage that panics has failed.
-    fn caught<T>(
-        &self,
-        read: impl FnOnce(&Store, &[Block]) -> Result<T, ReadError>,
-    ) -> Result<T, ReadError> {
+    fn caught<T>(&self, read: impl FnOnce(&Store) -> T) -> Result<T, StoreError> {
         let metainfo = self.store.metainfo();
-        let result = caught(Operation::Read, metainfo.info().name(), || {
-            read(&self.store, &self.blocks)
-        });
-        result.unwrap_or_else(|error| {
-            let lost = Vec::new();
-            Err(ReadError::Store { error, lost })
+        caught(Operation::Read, metainfo.info().name(), || {
+            read(&self.store)
         })
-    }
-
-    fn ended(self, result: Result<Vec<Bytes>, ReadError>) -> Read {
-        Read {
-            blocks: self.blocks,
-            result,
-            turn: self.turn,
-        }
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
         self.written(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{IoSlice, IoSliceMut};
+
+    use rarest_metainfo::{Builder, FileIndex, Version};
+    use rarest_piece_store::{BlockDigests, MemoryStorage, Part, WholePiece};
+
+    use super::*;
+
+    const PIECE: u32 = 16 * 1024;
+
+    /// Takes all, and gives nothing back.
+    struct Broken;
+
+    impl Storage for Broken {
+        fn read_at(
+            &self,
+            _: FileIndex,
+            _: u64,
+            _: &mut [IoSliceMut<'_>],
+        ) -> Result<(), StoreError> {
+            let error = std::io::Error::other("broken");
+            Err(StoreError::new(Operation::Read, "broken", error))
+        }
+
+        fn write_at(&self, _: FileIndex, _: u64, _: &mut [IoSlice<'_>]) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// Of four pieces, those at these places are verified. And a block of each piece.
+    fn store<S: Storage>(storage: S, verified: &[usize]) -> (PieceStore<S>, Vec<Block>) {
+        let bytes: Vec<u8> = (0..4 * PIECE).map(|at| at.to_le_bytes()[1]).collect();
+        let builder = Builder::new(Version::V1).piece_length(PIECE);
+        let metainfo = builder.build_from_bytes("four", &bytes).unwrap();
+        let geometry = Arc::clone(metainfo.info().geometry());
+        let store = PieceStore::new(storage, Arc::new(metainfo));
+        for (place, piece) in geometry.pieces().enumerate() {
+            if verified.contains(&place) {
+                let part = &bytes[place * PIECE as usize..][..PIECE as usize];
+                let whole = WholePiece {
+                    piece,
+                    parts: vec![Part::Memory(Bytes::copy_from_slice(part))],
+                    block_digests: BlockDigests::OfCorrupt,
+                };
+                assert!(store.complete(&[whole])[0].is_ok());
+            }
+        }
+        let blocks = geometry
+            .pieces()
+            .filter_map(|piece| geometry.block_at(piece, 0));
+        let blocks = blocks.collect();
+        (store, blocks)
+    }
+
+    #[test]
+    fn a_piece_that_is_lost_takes_no_block_of_another_one_with_it() {
+        let (store, blocks) = store(MemoryStorage::new(1 << 20), &[0, 3]);
+        let outcome = read_what_can_be(&store, blocks.clone());
+        let read: Vec<Block> = outcome.read.iter().map(|(block, _)| *block).collect();
+        assert_eq!(read, [blocks[0], blocks[3]]);
+        assert!(
+            outcome
+                .read
+                .iter()
+                .all(|(_, data)| data.len() == PIECE as usize)
+        );
+        assert_eq!(outcome.refused, [blocks[1], blocks[2]]);
+        assert!(!outcome.errors.is_empty());
+    }
+
+    #[test]
+    fn blocks_that_can_be_read_are() {
+        let (store, blocks) = store(MemoryStorage::new(1 << 20), &[0, 1, 2, 3]);
+        let outcome = read_what_can_be(&store, blocks.clone());
+        assert_eq!(outcome.read.len(), 4);
+        assert!(outcome.refused.is_empty() && outcome.errors.is_empty());
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_tried_once() {
+        let (store, blocks) = store(Broken, &[0, 1, 2, 3]);
+        let outcome = read_what_can_be(&store, blocks.clone());
+        assert_eq!(outcome.refused, blocks);
+        assert!(matches!(
+            &outcome.errors[..],
+            [ReadError::Store { lost, .. }] if lost.is_empty()
+        ));
     }
 }
