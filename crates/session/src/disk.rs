@@ -6,12 +6,19 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rarest_piece_store::{Fault, Operation, StoreError};
 use tokio::sync::oneshot;
 
+use crate::session::now;
+
 /// A piece of work that may block.
 type Job = Box<dyn FnOnce() + Send>;
+
+/// How long a job that can wait is passed over. Loading thousands of torrents takes seconds, and what is saved after that is saved faster;
+/// but checks may take hours, and what they found is not to be lost with the power.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A few plain threads and one queue.
 ///
@@ -31,8 +38,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// Those that can wait until there is nothing else to do.
-    idle_jobs: VecDeque<Job>,
+    /// Those that can wait until there is nothing else to do, and since when they do.
+    idle_jobs: VecDeque<(Instant, Job)>,
     closed: bool,
 }
 
@@ -58,9 +65,9 @@ impl Disk {
         self.enqueue(|queue| queue.jobs.push_back(Box::new(job)));
     }
 
-    /// Runs `job` when no other job waits. After the end it is dropped.
+    /// Runs `job` when no other job waits, or it has waited long. After the end it is dropped.
     pub(crate) fn run_when_idle(&self, job: impl FnOnce() + Send + 'static) {
-        self.enqueue(|queue| queue.idle_jobs.push_back(Box::new(job)));
+        self.enqueue(|queue| queue.idle_jobs.push_back((now(), Box::new(job))));
     }
 
     fn enqueue(&self, add: impl FnOnce(&mut Queue)) {
@@ -138,8 +145,12 @@ pub(crate) fn caught<T>(
 
 impl Queue {
     fn next(&mut self) -> Option<Job> {
-        let job = self.jobs.pop_front();
-        job.or_else(|| self.idle_jobs.pop_front())
+        let is_overdue = |(since, _): &(Instant, Job)| now() - *since >= LONGEST_WAIT;
+        let can_wait = !self.idle_jobs.front().is_some_and(is_overdue);
+        if can_wait && let Some(job) = self.jobs.pop_front() {
+            return Some(job);
+        }
+        self.idle_jobs.pop_front().map(|(_, job)| job)
     }
 }
 
@@ -201,6 +212,29 @@ mod tests {
         begin.send(()).unwrap();
         disk.finish();
         assert_eq!(receiver.iter().collect::<Vec<_>>(), ["first", "later"]);
+    }
+
+    #[test]
+    fn jobs_that_can_wait_do_not_wait_for_ever() {
+        let mut queue = Queue::default();
+        let (sender, receiver) = mpsc::channel();
+        for name in ["first", "second"] {
+            let sender = sender.clone();
+            queue
+                .jobs
+                .push_back(Box::new(move || sender.send(name).unwrap()));
+        }
+        let long_ago = now().checked_sub(LONGEST_WAIT).unwrap();
+        for (since, name) in [(long_ago, "overdue"), (now(), "later")] {
+            let sender = sender.clone();
+            let job = Box::new(move || sender.send(name).unwrap());
+            queue.idle_jobs.push_back((since, job));
+        }
+        while let Some(job) = queue.next() {
+            job();
+        }
+        let order: Vec<_> = receiver.try_iter().collect();
+        assert_eq!(order, ["overdue", "first", "second", "later"]);
     }
 
     #[tokio::test]
