@@ -405,6 +405,7 @@ impl Entry {
     /// Nobody reaches the torrent any more; whoever waits for it is told why.
     pub(crate) fn close(&self, gone: Gone) {
         *lock(&self.place) = Place::Gone(gone);
+        self.stats.close();
         self.progress
             .send_modify(|progress| progress.phase = Phase::Gone(gone));
     }

@@ -12,6 +12,8 @@ pub(crate) struct Watched<T>(Mutex<Seen<T>>);
 enum Seen<T> {
     ByNobody(T),
     Through(watch::Sender<T>),
+    /// It changes no more.
+    Last(T),
 }
 
 impl<T: Default> Default for Seen<T> {
@@ -42,7 +44,18 @@ impl<T: Clone> Watched<T> {
                     *seen = Seen::ByNobody(value);
                 }
             }
+            Seen::Last(_) => {}
         }
+    }
+
+    /// The value stays as it is: the channels of those who watch it close, and those of whoever comes later are closed.
+    pub(crate) fn close(&self) {
+        let mut seen = self.lock();
+        let last = match &*seen {
+            Seen::ByNobody(value) | Seen::Last(value) => value.clone(),
+            Seen::Through(sender) => sender.borrow().clone(),
+        };
+        *seen = Seen::Last(last);
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<T> {
@@ -54,6 +67,7 @@ impl<T: Clone> Watched<T> {
                 *seen = Seen::Through(sender);
                 receiver
             }
+            Seen::Last(value) => watch::channel(value.clone()).1,
         }
     }
 
@@ -68,6 +82,19 @@ mod tests {
 
     fn has_channel<T>(watched: &Watched<T>) -> bool {
         matches!(&*watched.0.lock().unwrap(), Seen::Through(_))
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_what_changes_no_more_does_not_wait() {
+        let watched = Watched::<u32>::default();
+        watched.send_modify(|value| *value = 1);
+        let mut before = watched.subscribe();
+        watched.close();
+        watched.send_modify(|value| *value = 2);
+        assert!(before.changed().await.is_err());
+        let mut after = watched.subscribe();
+        assert!(after.changed().await.is_err());
+        assert_eq!((*before.borrow(), *after.borrow()), (1, 1));
     }
 
     #[test]

@@ -40,12 +40,14 @@ async fn whoever_waits_learns_that_the_torrent_was_removed() {
     let sample = Sample::file("removed", 100_000, 32 * 1024);
     let peer = Peer::start().await;
     let torrent = peer.download(&sample, &[]).await;
+    let mut stats = torrent.stats();
     let (waiting, removing) = tokio::join!(
         within(torrent.completed()),
         peer.session.remove_keeping_files(&torrent)
     );
     removing.unwrap();
     assert!(matches!(waiting, Err(Incomplete::Removed)));
+    within(async { while stats.changed().await.is_ok() {} }).await;
     assert_eq!(torrent.pause().await, Err(Gone::Removed));
     assert!(peer.session.torrents().is_empty());
     // And it may come back, which is nothing to the handle of the one that was removed.
