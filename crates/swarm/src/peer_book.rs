@@ -233,7 +233,7 @@ impl PeerBook {
         }
     }
 
-    /// The torrent was paused while the address was dialled.
+    /// Nothing speaks against the address: it may be dialled at once.
     pub(crate) fn not_dialled(&mut self, addr: SocketAddr) {
         self.set_state(addr, State::Ready);
     }
