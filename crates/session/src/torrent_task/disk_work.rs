@@ -49,8 +49,12 @@ pub(crate) enum DiskMail {
         blocks: Vec<Block>,
         result: Result<(), StoreError>,
     },
-    /// Resume data was saved, or not. With the pieces of files that somebody else changed.
-    Saved(Result<Vec<PieceIndex>, SyncError>),
+    /// Resume data was saved, or not.
+    Saved {
+        saved: Result<(), SyncError>,
+        /// Pieces of files that somebody else changed.
+        changed: Vec<PieceIndex>,
+    },
     /// Files are wanted, or no longer, or the storage does not play along.
     Selected {
         priorities: Box<[FilePriority]>,
@@ -380,7 +384,7 @@ impl Driver {
                 self.handle_spilled(now, &blocks, result);
                 self.notice_recovery();
             }
-            DiskMail::Saved(result) => self.handle_saved(now, result),
+            DiskMail::Saved { saved, changed } => self.handle_saved(now, saved, changed),
             DiskMail::Selected {
                 priorities,
                 result,

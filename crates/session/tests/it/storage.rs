@@ -322,6 +322,34 @@ async fn a_file_that_is_overwritten_while_it_is_served_is_noticed_by_its_time() 
 }
 
 #[tokio::test]
+async fn a_changed_file_is_noticed_though_resume_data_cannot_be_saved() {
+    let sample = Sample::file("unsaved", 500_000, 32 * 1024);
+    let state = tempfile::tempdir().unwrap();
+    let seed = Peer::with(|builder| {
+        let builder = builder.resume_interval(Duration::ZERO);
+        builder.state_dir(state.path())
+    })
+    .await;
+    let seeding = seed.seed(&sample).await;
+    within(seeding.pause()).await.unwrap();
+    within(seeding.resume()).await.unwrap();
+    // In the way of the next one.
+    let resume_file = state.path().join(format!("{}.resume", seeding.id()));
+    std::fs::remove_file(&resume_file).unwrap();
+    std::fs::create_dir_all(resume_file.join("full")).unwrap();
+    let mut events = seeding.events();
+    std::fs::write(sample.path(seed.folder.path(), 0), vec![0; 500_000]).unwrap();
+    let leech = Peer::start().await;
+    leech.download(&sample, &[&seed]).await;
+    until(&mut events, |event| {
+        matches!(event, TorrentEvent::Checked { verified_pieces: 0 }).then_some(())
+    })
+    .await;
+    leech.shut_down().await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_file_that_was_cut_while_it_is_served_is_checked_again() {
     let sample = Sample::file("cut", 2_000_000, 32 * 1024);
     let seed = Peer::start().await;

@@ -114,19 +114,27 @@ impl Driver {
         self.run_job(
             |shared| &shared.disk,
             Operation::Sync,
-            move |store| {
-                save(store, totals, path.as_deref())?;
-                Ok(store.find_changed()?)
+            move |store| Ok((save(store, totals, path.as_deref()), store.find_changed())),
+            |done: Result<_, StoreError>| match done {
+                Ok((saved, Ok(changed))) => DiskMail::Saved { saved, changed },
+                Ok((saved, Err(error))) => DiskMail::Saved {
+                    saved: saved.and(Err(error.into())),
+                    changed: Vec::new(),
+                },
+                Err(panicked) => DiskMail::Saved {
+                    saved: Err(panicked.into()),
+                    changed: Vec::new(),
+                },
             },
-            DiskMail::Saved,
         );
     }
 
-    /// `result` has the pieces of files that somebody else changed.
+    /// `changed` has the pieces of files that somebody else changed.
     pub(super) fn handle_saved(
         &mut self,
         now: Instant,
-        result: Result<Vec<PieceIndex>, SyncError>,
+        saved: Result<(), SyncError>,
+        changed: Vec<PieceIndex>,
     ) {
         let saving = &mut self.disk.saving;
         saving.under_way = false;
@@ -135,17 +143,16 @@ impl Driver {
             // So that damage which the check finds is not believed again after a kill.
             self.outdate_resume_data(now);
         }
-        match result {
-            Ok(changed) => {
-                self.notice_kept();
-                if !changed.is_empty() {
-                    tracing::warn!(
-                        pieces = changed.len(),
-                        "files were changed by somebody else"
-                    );
-                    self.check(changed);
-                }
-            }
+        // Also where nothing could be saved: they have lost their marks, and nobody else tells the machine.
+        if !changed.is_empty() {
+            tracing::warn!(
+                pieces = changed.len(),
+                "files were changed by somebody else"
+            );
+            self.check(changed);
+        }
+        match saved {
+            Ok(()) => self.notice_kept(),
             Err(SyncError::Lost { error, lost }) => self.handle_lost_by_sync(error, lost),
             Err(error) => {
                 if let SyncError::Store(error) = &error {
