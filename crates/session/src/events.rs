@@ -98,7 +98,7 @@ pub enum TorrentEvent {
         pieces: usize,
     },
     /// The storage cannot be relied on: it failed to keep what was written for a second time, or its code panicked. The torrent is
-    /// stopped, until it is resumed or checked.
+    /// stopped as by a pause. To resume it, or to recheck it, is to rely on the storage again, after a look at every byte.
     StorageGivenUp(StoreError),
     /// A file was changed, cut short or removed by somebody else; its pieces are checked again.
     FileChanged(FileIndex),
