@@ -3,7 +3,8 @@
 //! A peer is kept busy when the requests in flight cover what it sends during a round trip. Both are measured: the rate
 //! from what was delivered between a request and its block, as the fastest of the last seconds; the round trip as the
 //! shortest time between the two, when nothing waits. Some slack comes on top, so that a peer that serves in bursts
-//! does not run dry. Growth is bounded to one request more a block that came, which doubles the depth every round trip.
+//! does not run dry. Growth is bounded to three requests more a block that came, which makes the depth four times as large every round trip:
+//! TCP doubles what it sends at the beginning, and we are to be ahead of it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ const RATE_MEMORY: Duration = Duration::from_secs(1);
 
 /// How long latencies are gathered before the shortest is compared with the round trip that was believed.
 const ROUND_TRIP_MEMORY: Duration = Duration::from_secs(10);
+
+/// By how many requests the depth grows at most with each block that came.
+const GROWTH: usize = 3;
 
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -195,7 +199,7 @@ impl Pipeline {
         self.delivered_at = now;
         self.measure_rate(now, sent);
         self.measure_round_trip(now, now.saturating_duration_since(sent.at));
-        let grown = self.depth + 1;
+        let grown = self.depth + GROWTH;
         self.depth = self.target().min(grown).max(MIN_REQUESTS);
         true
     }

@@ -196,7 +196,7 @@ fn a_snubbing_peer_loses_its_blocks_to_others() {
 }
 
 #[test]
-fn the_pipeline_doubles_every_round_trip_while_the_rate_grows() {
+fn the_pipeline_grows_fourfold_every_round_trip_until_the_rate_does_not() {
     let mut stage = Stage::new(1000, 16);
     let seed = stage.seed(1);
     let mut depths = Vec::new();
@@ -206,7 +206,8 @@ fn the_pipeline_doubles_every_round_trip_while_the_rate_grows() {
         stage.now += Duration::from_millis(100);
         stage.answer(seed, &asked);
     }
-    assert_eq!(depths, [4, 8, 16, 32, 64, 128]);
+    // The stage's blocks run out before the line does: the last are all there are.
+    assert_eq!(depths[..4], [4, 16, 64, 250]);
 }
 
 #[test]
