@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 pub(crate) struct MemoryBudget {
     limit: usize,
     used: AtomicUsize,
-    /// Those of `used` that are of whole pieces, on their way to the disk.
-    leaving: AtomicUsize,
+    /// Those of `used` that are of pieces that are begun.
+    partial: AtomicUsize,
     freed: Notify,
 }
 
@@ -28,7 +28,7 @@ impl MemoryBudget {
         Self {
             limit,
             used: AtomicUsize::new(0),
-            leaving: AtomicUsize::new(0),
+            partial: AtomicUsize::new(0),
             freed: Notify::new(),
         }
     }
@@ -46,8 +46,7 @@ impl MemoryBudget {
     /// pieces may stay for ever, so they may not fill the budget: whoever adds to them when they nearly do gives up all it can.
     /// So sockets are never left unread for good.
     pub(crate) fn spill_target(&self) -> Option<usize> {
-        let leaving = self.leaving.load(Ordering::Relaxed);
-        let partial = self.used().saturating_sub(leaving);
+        let partial = self.partial.load(Ordering::Relaxed);
         if partial > self.limit / 4 * 3 {
             Some(0)
         } else if partial > self.limit / 2 {
@@ -57,9 +56,9 @@ impl MemoryBudget {
         }
     }
 
-    /// Replaces the number of bytes that a torrent has handed to the disk.
-    pub(crate) fn recount_leaving(&self, before: usize, after: usize) {
-        self.leaving
+    /// Replaces the number of bytes that a torrent holds of pieces that are begun.
+    pub(crate) fn recount_partial(&self, before: usize, after: usize) {
+        self.partial
             .fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
@@ -178,12 +177,12 @@ mod tests {
 
     #[test]
     fn partial_pieces_are_given_up_before_the_budget_is_spent() {
-        let (budget, held) = (MemoryBudget::new(1000), Held::default());
-        budget.add(&held, 500);
+        let budget = MemoryBudget::new(1000);
+        budget.recount_partial(0, 500);
         assert_eq!(budget.spill_target(), None);
-        budget.add(&held, 100);
+        budget.recount_partial(500, 600);
         assert_eq!(budget.spill_target(), Some(125));
-        budget.add(&held, 200);
+        budget.recount_partial(600, 800);
         assert_eq!(budget.spill_target(), Some(0));
     }
 
@@ -191,10 +190,8 @@ mod tests {
     fn nothing_is_spilled_while_whole_pieces_fill_the_budget() {
         let (budget, held) = (MemoryBudget::new(1000), Held::default());
         budget.add(&held, 875);
-        budget.recount_leaving(0, 600);
+        budget.recount_partial(0, 275);
         assert_eq!(budget.spill_target(), None);
-        budget.recount_leaving(600, 0);
-        assert_eq!(budget.spill_target(), Some(0));
     }
 
     #[test]

@@ -84,8 +84,8 @@ pub(crate) struct Driver {
     patience: Duration,
     /// Bytes that the memory budget counts for this torrent.
     counted: usize,
-    /// Those of whole pieces, on their way to the disk.
-    counted_leaving: usize,
+    /// Those of pieces that are begun.
+    counted_partial: usize,
 }
 
 /// Where the bytes of a torrent are.
@@ -204,7 +204,7 @@ impl Driver {
             wasted_before: 0,
             patience: Duration::ZERO,
             counted: 0,
-            counted_leaving: 0,
+            counted_partial: 0,
             shared,
             entry,
             metainfo,
@@ -341,13 +341,15 @@ impl Driver {
     /// Does what the machine decided. Returns when something is to be done next, if nothing happens before.
     fn carry_out(&mut self) -> Option<Instant> {
         let now = now();
+        self.carry_out_decisions(now);
+        // Pieces that have just become whole are partial no longer.
         self.count_memory();
         if let Stage::Active(torrent) = &mut self.stage
             && let Some(target_bytes) = self.shared.budget.spill_target()
         {
             torrent.handle_memory_pressure(now, target_bytes as u64);
+            self.carry_out_decisions(now);
         }
-        self.carry_out_decisions(now);
         self.start_writing(now);
         let but_saving = self.next_timeout_but_saving();
         but_saving.into_iter().chain(self.disk.saving_due()).min()
@@ -399,9 +401,9 @@ impl Driver {
         budget.add(memory, held.saturating_sub(self.counted));
         budget.release(memory, self.counted.saturating_sub(held));
         self.counted = held;
-        let leaving = self.disk.leaving_bytes();
-        budget.recount_leaving(self.counted_leaving, leaving);
-        self.counted_leaving = leaving;
+        let partial = held.saturating_sub(self.disk.leaving_bytes());
+        budget.recount_partial(self.counted_partial, partial);
+        self.counted_partial = partial;
     }
 
     /// Begins the machine with what the disk holds.
@@ -476,7 +478,7 @@ impl Driver {
         drop(peer_mailbox);
         let unanswered = self.finish_disk_work(&mut mailbox).await;
         self.shared.budget.release(&self.entry.memory, self.counted);
-        self.shared.budget.recount_leaving(self.counted_leaving, 0);
+        self.shared.budget.recount_partial(self.counted_partial, 0);
         // From here on commands are refused, rather than left without an answer.
         self.entry.close(gone);
         // Whoever waits for an answer learns why there is none.

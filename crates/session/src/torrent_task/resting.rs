@@ -50,7 +50,7 @@ impl Driver {
             && self.early_peers.is_empty()
             && self.disk.is_blank()
             && self.counted == 0
-            && self.counted_leaving == 0
+            && self.counted_partial == 0
     }
 
     /// Folds up, if all there is to keep is what a torrent that rests keeps.
