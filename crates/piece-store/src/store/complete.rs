@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rarest_hash::{Sha1Digest, sha1_many};
 use rarest_metainfo::{BLOCK_LENGTH, PieceHash, PieceIndex, verify_pieces};
 
@@ -38,6 +38,11 @@ pub enum Part {
 }
 
 impl Part {
+    /// Whether two neighbours were spilled, so that one read brings both back.
+    fn are_read_together(&self, next: &Self) -> bool {
+        matches!((self, next), (Self::Spilled { .. }, Self::Spilled { .. }))
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
@@ -175,10 +180,11 @@ impl<S: Storage> PieceStore<S> {
         let _no_sync = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut start = self.geometry.piece_offset(whole.piece);
         for part in &whole.parts {
-            if let &Part::Spilled { length } = part {
+            let length = part.length();
+            if is_spilled(part) {
                 self.refuse_unspilled(whole.piece, start, length)?;
             }
-            start += part.length() as u64;
+            start += length as u64;
         }
         Ok(())
     }
@@ -196,21 +202,32 @@ impl<S: Storage> PieceStore<S> {
             .ok_or(CompleteError::HashUnknown)?;
         let mut start = self.geometry.piece_offset(whole.piece);
         let mut parts = Vec::with_capacity(whole.parts.len());
-        for part in &whole.parts {
-            parts.push(match part {
-                Part::Memory(bytes) => bytes.clone(),
-                Part::Padding { length } => Bytes::from(vec![0; *length as usize]),
-                Part::Spilled { length } => {
-                    self.refuse_unspilled(whole.piece, start, *length)?;
-                    let mut buffer = BytesMut::zeroed(*length as usize);
-                    self.read_run(start, &mut buffer)
-                        .map_err(|error| self.spill_error(whole.piece, error))?;
-                    buffer.freeze()
+        for run in whole.parts.chunk_by(Part::are_read_together) {
+            let length = run.iter().map(Part::length).sum();
+            match &run[0] {
+                Part::Memory(bytes) => parts.push(bytes.clone()),
+                Part::Padding { .. } => parts.push(Bytes::from(vec![0; length])),
+                Part::Spilled { .. } => {
+                    let mut bytes = self.read_spilled(whole.piece, start, length)?;
+                    parts.extend(run.iter().map(|part| bytes.split_to(part.length())));
                 }
-            });
-            start += part.length() as u64;
+            }
+            start += length as u64;
         }
         Ok(Gathered { whole, hash, parts })
+    }
+
+    /// Reads what was spilled back, in one go.
+    fn read_spilled(
+        &self,
+        piece: PieceIndex,
+        start: u64,
+        length: usize,
+    ) -> Result<Bytes, CompleteError> {
+        self.refuse_unspilled(piece, start, length)?;
+        let fill = |buffer: &mut [u8]| self.read_run(start, buffer);
+        let bytes = self.read_buffers.filled(length, fill);
+        bytes.map_err(|error| self.spill_error(piece, error))
     }
 
     /// What a failed sync took, or a check could not find, is not to be read as if it were there: the piece would be taken for corrupt.
@@ -218,10 +235,10 @@ impl<S: Storage> PieceStore<S> {
         &self,
         piece: PieceIndex,
         start: u64,
-        length: u32,
+        length: usize,
     ) -> Result<(), CompleteError> {
         let begin = start - self.geometry.piece_offset(piece);
-        let end = begin + u64::from(length);
+        let end = begin + length as u64;
         let block_length = u64::from(BLOCK_LENGTH);
         let mut blocks = begin / block_length..end.div_ceil(block_length);
         let spilled = self.spilled();
