@@ -97,3 +97,51 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Reads `bytes` in reads of at most `most`, and is done with them at once.
+    async fn read(input: &mut Input, stream: &TcpStream, bytes: usize, most: usize) {
+        let pool = BufferPool::new(1 << 20);
+        let mut left = bytes;
+        while left > 0 {
+            stream.readable().await.unwrap();
+            match input.read(stream, most.min(left), &pool) {
+                Ok(read) => left -= read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+            drop(input.bytes().split());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_buffer_is_large_for_a_fast_peer_and_small_for_a_slow_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let sending = async move {
+            sender.write_all(&vec![7; 8 * LARGE_BUFFER]).await.unwrap();
+            sender
+        };
+        let reading = async move {
+            let mut input = Input::new();
+            assert_eq!(input.next_read(), FIRST_BUFFER);
+            read(&mut input, &stream, 4 * LARGE_BUFFER, usize::MAX).await;
+            assert_eq!(input.next_read(), LARGE_BUFFER);
+            // What a socket has ready at a time is less than the buffer: that alone makes no peer a slow one.
+            read(&mut input, &stream, 3 * LARGE_BUFFER, 48 * 1024).await;
+            assert_eq!(input.next_read(), LARGE_BUFFER);
+            read(&mut input, &stream, LARGE_BUFFER, 1024).await;
+            assert!(input.next_read() < LARGE_BUFFER);
+        };
+        tokio::join!(sending, reading);
+    }
+}
