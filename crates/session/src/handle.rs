@@ -38,7 +38,7 @@ impl TorrentHandle {
     ///
     /// It is a question, not a part of the download: dropping the future changes nothing, and it may be asked again after an
     /// error that is not for ever. While a torrent is paused or checked, the time in which it makes no progress is not counted;
-    /// a torrent that stays paused is waited for until it is resumed.
+    /// a torrent that stays paused is waited for until it is resumed. However it ends, [`stats`](Self::stats) show that already.
     ///
     /// # Errors
     /// [`Incomplete::Stalled`] when no block came for the session's [stall timeout](crate::Builder::stall_timeout), counted anew

@@ -479,6 +479,7 @@ impl Driver {
         let unanswered = self.finish_disk_work(&mut mailbox).await;
         self.shared.budget.release(&self.entry.memory, self.counted);
         self.shared.budget.recount_partial(self.counted_partial, 0);
+        self.publish_stats(now());
         // From here on commands are refused, rather than left without an answer.
         self.entry.close(gone);
         // Whoever waits for an answer learns why there is none.

@@ -83,13 +83,12 @@ impl Driver {
         self.observed.finish = Finish::Unknown;
         self.observed.last_progress = now;
         self.observe_finish();
-        self.publish_stats(now);
     }
 
     /// Whether anything is missing is not known any more.
     pub(super) fn doubt_finish(&mut self) {
         self.observed.finish = Finish::Unknown;
-        self.entry.set_phase(self.phase());
+        self.publish_phase();
     }
 
     /// Compares what is wanted with what is there, and tells those who wait.
@@ -118,7 +117,7 @@ impl Driver {
                     // Before anybody learns of it who may end the session then.
                     self.shared.announcer.completed(self.entry.id);
                 }
-                self.entry.set_phase(self.phase());
+                self.publish_phase();
                 self.shared.buffers.clear();
                 if was_missing {
                     self.tell(TorrentEvent::Completed);
@@ -126,11 +125,11 @@ impl Driver {
                 }
             }
             Finish::Missing | Finish::Unknown => {
-                self.entry.set_phase(self.phase());
+                self.publish_phase();
                 self.shared.announcer.incomplete(self.entry.id);
             }
             Finish::HashesMissing { pieces } => {
-                self.entry.set_phase(self.phase());
+                self.publish_phase();
                 self.shared.announcer.incomplete(self.entry.id);
                 self.tell(TorrentEvent::HashesMissing { pieces });
             }
@@ -195,6 +194,7 @@ impl Driver {
         let waited = now - self.observed.last_progress;
         self.observed.last_progress = now;
         let cause = self.stall_cause();
+        self.publish_stats(now);
         self.entry.stalled(Incomplete::Stalled { waited, cause });
         self.tell(TorrentEvent::Stalled);
     }
@@ -228,6 +228,12 @@ impl Driver {
             }
             Finish::Missing | Finish::Unknown => Phase::Incomplete,
         }
+    }
+
+    /// Tells those who wait how far the torrent is. What they look at then says the same.
+    pub(super) fn publish_phase(&mut self) {
+        self.publish_stats(now());
+        self.entry.set_phase(self.phase());
     }
 
     fn state(&self) -> TorrentState {

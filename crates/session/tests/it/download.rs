@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use rarest_session::metainfo::{Builder, Version};
-use rarest_session::{Event, FilePriority, Stats, TorrentEvent};
+use rarest_session::{Event, FilePriority, Stats, TorrentEvent, TorrentState};
 
 use crate::world::{PATIENCE, Peer, Sample, until, within};
 
@@ -12,6 +12,33 @@ async fn a_torrent_goes_from_one_session_to_another() {
     let sample = Sample::file("one.bin", 3_000_000, 64 * 1024);
     let seed = Peer::seeding(&sample).await;
     seed.assert_serves(&sample).await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn whoever_learns_that_a_torrent_is_complete_sees_it_complete() {
+    let sample = Sample::file("seen", 500_000, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let leech = Peer::start().await;
+    let mut events = leech.session.events();
+    let torrent = leech.download(&sample, &[&seed]).await;
+    let stats = torrent.stats();
+    let see = || {
+        let seen = *stats.borrow();
+        assert_eq!(seen.state, TorrentState::Seeding);
+        assert_eq!((seen.missing_bytes, seen.verified_bytes), (0, 500_000));
+    };
+    let waiting = async {
+        within(torrent.completed()).await.unwrap();
+        see();
+    };
+    let listening = async {
+        let is_completed = |event| matches!(event, TorrentEvent::Completed).then_some(());
+        until(&mut events, is_completed).await;
+        see();
+    };
+    tokio::join!(waiting, listening);
+    leech.shut_down().await;
     seed.shut_down().await;
 }
 

@@ -207,6 +207,7 @@ async fn a_storage_that_cannot_be_written_ends_the_wait_and_not_the_torrent() {
         Err(Incomplete::Storage(error)) => assert!(matches!(error.fault, Fault::ReadOnly)),
         other => panic!("{other:?}"),
     }
+    assert_eq!(torrent.stats().borrow().state, TorrentState::StorageFailed);
     let mut events = torrent.events();
     storage.set_failing(false);
     until(&mut events, |event| {
@@ -480,6 +481,7 @@ async fn a_storage_that_panics_stops_its_torrent_and_no_other() {
         ),
         other => panic!("{other:?}"),
     }
+    assert_eq!(torrent.stats().borrow().state, TorrentState::StorageFailed);
     // On the thread that the panic came through.
     let other = leech.download(&sound, &[&seed]).await;
     within(other.completed()).await.unwrap();

@@ -174,8 +174,8 @@ impl Driver {
         }
         self.disk.lost_by_sync = Some(lost.clone());
         let pieces = lost.len();
-        self.tell(TorrentEvent::WritesLost { error, pieces });
         self.doubt_finish();
+        self.tell(TorrentEvent::WritesLost { error, pieces });
         self.check(lost);
     }
 

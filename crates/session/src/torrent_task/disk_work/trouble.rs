@@ -43,16 +43,16 @@ impl Driver {
             (trouble.retry_after * 2).min(MAX_RETRY)
         });
         tracing::warn!(%error, ?retry_after, "the storage failed");
-        if !matches!(error.fault, Fault::Full) {
-            self.entry
-                .set_phase(Phase::Failed(Box::new(Incomplete::Storage(error.clone()))));
-        }
         self.disk.trouble = Some(Trouble {
             error: error.clone(),
             retry_after,
             retry: Retry::At(now + retry_after),
         });
-        self.observed.changed();
+        self.publish_stats(now);
+        if !matches!(error.fault, Fault::Full) {
+            self.entry
+                .set_phase(Phase::Failed(Box::new(Incomplete::Storage(error.clone()))));
+        }
         self.tell(TorrentEvent::StorageFailed { error, retry_after });
     }
 
@@ -96,8 +96,7 @@ impl Driver {
         }
         self.disk.trouble = None;
         self.disk.lost_by_sync = None;
-        self.entry.set_phase(self.phase());
-        self.observed.changed();
+        self.publish_phase();
     }
 
     /// After a write. On a disk that is almost full some find room and others do not.
@@ -109,8 +108,7 @@ impl Driver {
 
     pub(super) fn storage_works(&mut self) {
         if self.disk.given_up().is_none() && self.disk.trouble.take().is_some() {
-            self.entry.set_phase(self.phase());
-            self.observed.changed();
+            self.publish_phase();
             self.tell(TorrentEvent::StorageRecovered);
         }
     }
