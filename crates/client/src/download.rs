@@ -54,6 +54,7 @@ async fn download(
     interrupt: &mut Interrupt,
 ) -> Result<Outcome> {
     let began = Instant::now();
+    reporter.name_peers(&arguments.peers);
     reporter.tell(&Report::loaded(&torrent));
     let pieces = PieceCount::of(&torrent);
     let wanted = wanted_bytes(&torrent, files.as_deref());

@@ -42,6 +42,8 @@ pub(crate) enum Report {
     Ready { torrents: usize },
     /// A peer shook hands.
     PeerConnected { peer: SocketAddr },
+    /// A peer could not be reached, or hung up at once.
+    PeerUnreachable { peer: SocketAddr, reason: String },
     /// A peer is gone.
     PeerDisconnected { peer: SocketAddr, reason: String },
     /// A peer is not talked to any more.
@@ -118,6 +120,9 @@ impl Report {
         Some(match event {
             TorrentEvent::PieceCorrupt(piece) => Self::PieceCorrupt { piece: piece.get() },
             TorrentEvent::PeerConnected(peer) => Self::PeerConnected { peer },
+            TorrentEvent::PeerUnreachable { peer, reason } => {
+                Self::PeerUnreachable { peer, reason }
+            }
             TorrentEvent::PeerDisconnected { peer, reason } => {
                 Self::PeerDisconnected { peer, reason }
             }
@@ -263,6 +268,9 @@ impl fmt::Display for Report {
                 write!(f, "READY: {}", counted(*torrents as u64, "torrent"))
             }
             Self::PeerConnected { peer } => write!(f, "peer {peer} connected"),
+            Self::PeerUnreachable { peer, reason } => {
+                write!(f, "peer {peer} cannot be reached: {reason}")
+            }
             Self::PeerDisconnected { peer, reason } => write!(f, "peer {peer} gone: {reason}"),
             Self::PeerBanned { address, reason } => write!(f, "peer {address} banned: {reason}"),
             Self::PieceCompleted {

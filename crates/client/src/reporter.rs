@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -28,6 +29,8 @@ pub(crate) struct Reporter {
     last_progress: Option<Instant>,
     /// What each tracker that fails was last told to have said.
     failing: HashMap<String, String>,
+    /// Peers that the user named, and why each was last told to be out of reach. Of others only JSON tells that: many are.
+    named_peers: HashMap<SocketAddr, Option<String>>,
 }
 
 impl Reporter {
@@ -42,12 +45,18 @@ impl Reporter {
             style,
             last_progress: None,
             failing: HashMap::new(),
+            named_peers: HashMap::new(),
         }
+    }
+
+    /// The user named these peers, and is told when they cannot be reached.
+    pub(crate) fn name_peers(&mut self, peers: &[SocketAddr]) {
+        self.named_peers = peers.iter().map(|&peer| (peer, None)).collect();
     }
 
     /// Tells one thing. Errors of standard output are those of a reader who left, who misses nothing.
     pub(crate) fn tell(&mut self, report: &Report) {
-        if self.is_repeated(report) {
+        if self.is_repeated(report) || self.is_of_no_concern(report) {
             return;
         }
         let mut out = io::stdout();
@@ -81,7 +90,33 @@ impl Reporter {
         }
     }
 
-    /// Tells how far a torrent is: each time on a bar, now and then in lines.
+    /// Whether a peer cannot be reached that the user did not name, or was told of. It is dialled again and again.
+    fn is_of_no_concern(&mut self, report: &Report) -> bool {
+        match (&self.style, report) {
+            (Style::Json, _) => false,
+            (_, Report::PeerUnreachable { peer, reason }) => match self.named_peers.get_mut(peer) {
+                Some(told) => told.replace(reason.clone()).as_ref() == Some(reason),
+                None => true,
+            },
+            (_, Report::PeerConnected { peer }) => {
+                if let Some(told) = self.named_peers.get_mut(peer) {
+                    *told = None;
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// When how far a torrent is may be told again: at once on a bar, now and then in lines. `None` is at once.
+    pub(crate) fn next_progress(&self) -> Option<Instant> {
+        match self.style {
+            Style::Bar(_) => None,
+            Style::Lines | Style::Json => self.last_progress.map(|last| last + LINE_INTERVAL),
+        }
+    }
+
+    /// Tells how far a torrent is; not before [`next_progress`](Self::next_progress).
     pub(crate) fn tell_progress(&mut self, stats: &Stats) {
         if stats.state == TorrentState::Checking {
             // What is there is not known yet.
@@ -94,13 +129,8 @@ impl Reporter {
             bar.set_message(report.to_string());
             return;
         }
-        if self
-            .last_progress
-            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
-        {
-            self.last_progress = Some(Instant::now());
-            self.tell(&report);
-        }
+        self.last_progress = Some(Instant::now());
+        self.tell(&report);
     }
 }
 
@@ -121,6 +151,25 @@ fn transfer_bar(total: u64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_that_was_named_is_told_to_be_out_of_reach_once() {
+        let mut reporter = Reporter::new(crate::args::Report { json: false }, 0);
+        let [named, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        reporter.name_peers(&[named]);
+        let unreachable = |peer, reason: &str| Report::PeerUnreachable {
+            peer,
+            reason: reason.to_owned(),
+        };
+        assert!(reporter.is_of_no_concern(&unreachable(other, "refused")));
+        assert!(!reporter.is_of_no_concern(&unreachable(named, "refused")));
+        assert!(reporter.is_of_no_concern(&unreachable(named, "refused")));
+        assert!(!reporter.is_of_no_concern(&unreachable(named, "timed out")));
+        assert!(!reporter.is_of_no_concern(&Report::PeerConnected { peer: named }));
+        assert!(!reporter.is_of_no_concern(&unreachable(named, "timed out")));
+        let mut json = Reporter::new(crate::args::Report { json: true }, 0);
+        assert!(!json.is_of_no_concern(&unreachable(other, "refused")));
+    }
 
     #[test]
     fn a_tracker_that_goes_on_failing_is_told_once() {

@@ -30,9 +30,16 @@ impl Watch {
     /// Tells what happens until the session ends. Dropping the future loses nothing.
     pub(crate) async fn tell(&mut self) {
         loop {
+            let next_progress = self.reporter.next_progress();
             let changed = async {
                 match &mut self.stats {
-                    Some(stats) => stats.changed().await.map(|()| *stats.borrow_and_update()),
+                    Some(stats) => {
+                        // What changes until then is told then, and nothing is while nothing does.
+                        if let Some(at) = next_progress {
+                            tokio::time::sleep_until(at.into()).await;
+                        }
+                        stats.changed().await.map(|()| *stats.borrow_and_update())
+                    }
                     None => std::future::pending().await,
                 }
             };

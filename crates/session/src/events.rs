@@ -51,6 +51,13 @@ pub enum TorrentEvent {
     Completed,
     /// A connection to a peer stands: both handshakes are done.
     PeerConnected(SocketAddr),
+    /// A peer that was dialled could not be reached, or hung up before the handshakes were done. It is dialled again, less and less often.
+    PeerUnreachable {
+        /// Its address.
+        peer: SocketAddr,
+        /// Why, in one sentence.
+        reason: String,
+    },
     /// A connection to a peer ended.
     PeerDisconnected {
         /// Its address.

@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Network(#[from] io::Error),
     #[error("the peer did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
+    #[error("the peer closed the connection during the handshake, it may not have the torrent")]
+    HungUp,
     #[error(transparent)]
     Closed(CloseReason),
 }
@@ -139,12 +141,16 @@ impl Socket {
             }
             self.stream.readable().await?;
             match self.input.read(&self.stream, usize::MAX, &shared.buffers) {
-                Ok(0) => return Err(Failure::Closed(CloseReason::Remote)),
+                Ok(0) => return Err(Failure::HungUp),
                 Ok(_) => self
                     .connection
                     .handle_input(now(), self.input.bytes())
                     .map_err(Failure::Closed)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // It did not wait for the end of our handshake.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(Failure::HungUp);
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -52,8 +52,8 @@ pub(crate) enum Mail {
     Command(Command),
     /// A peer shook hands.
     Arrived(Box<Arrival>),
-    /// A peer could not be reached.
-    DialFailed(SocketAddr),
+    /// A peer could not be reached, for a reason in one sentence.
+    DialFailed(SocketAddr, String),
     /// Somebody told us of peers.
     Peers(PeerSource, Vec<SocketAddr>),
     /// Another tracker than before is in use: in a private torrent, the peers of the old one are to be dropped (BEP 27).
@@ -318,10 +318,12 @@ impl Driver {
         match mail {
             Mail::Command(command) => return self.handle_command(command),
             Mail::Arrived(arrival) => self.handle_arrival(*arrival),
-            Mail::DialFailed(address) => {
+            Mail::DialFailed(address, reason) => {
                 if let Stage::Active(torrent) = &mut self.stage {
                     torrent.handle_dial_failed(now(), address);
                 }
+                let peer = address;
+                self.tell(TorrentEvent::PeerUnreachable { peer, reason });
             }
             Mail::Peers(source, peers) => self.add_peers(source, peers),
             Mail::TrackerChanged => self.drop_peers("the tracker changed"),

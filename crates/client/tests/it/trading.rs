@@ -1,7 +1,7 @@
 //! Two clients trade; the user stops one.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rarest_tracker::server::{Server, ServerConfig};
@@ -101,6 +101,27 @@ fn a_download_that_has_nobody_to_ask_says_so_at_once() {
     let mut download = Running::start(words!["download", torrent, "--output", folder.copy()]);
     let port = download.wait_for("listening")["port"].clone();
     assert_eq!(download.wait_for("nobody_to_ask")["port"], port);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_told_at_once() {
+    let folder = Folder::with_file(1000);
+    let torrent = folder.torrent(&[]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = closed.local_addr().unwrap().to_string();
+    drop(closed);
+    let arguments = words![
+        "download",
+        torrent,
+        "--output",
+        folder.copy(),
+        "--peer",
+        &peer
+    ];
+    let unreachable = Running::start(arguments).wait_for("peer_unreachable");
+    assert_eq!(unreachable["peer"], peer);
+    let reason = unreachable["reason"].as_str().unwrap();
+    assert!(reason.contains("refused"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

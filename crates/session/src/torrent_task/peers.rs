@@ -83,7 +83,7 @@ impl Driver {
                 Ok(arrival) => Mail::Arrived(Box::new(arrival)),
                 Err(error) => {
                     tracing::debug!(%address, %error, "a peer cannot be reached");
-                    Mail::DialFailed(address)
+                    Mail::DialFailed(address, error.to_string())
                 }
             };
             // A torrent that is gone has no use for it.

@@ -1,5 +1,6 @@
 //! Peers that lie, flood, stay silent or speak another language: scripts on raw sockets.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use rand::{Rng, SeedableRng};
@@ -304,4 +305,32 @@ async fn two_sessions_that_dial_each_other_keep_one_connection() {
     }
     left.shut_down().await;
     right.shut_down().await;
+}
+
+#[tokio::test]
+async fn peers_that_cannot_be_reached_are_told() {
+    let sample = Sample::file("unreachable", 100_000, 32 * 1024);
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = closed.local_addr().unwrap();
+    drop(closed);
+    // One that serves other torrents, and so hangs up.
+    let stranger = Peer::start().await;
+    let leech = Peer::start().await;
+    let mut events = leech.session.events();
+    let torrent = leech.download(&sample, &[&stranger]).await;
+    torrent.add_peers([nobody]).await.unwrap();
+    let mut reasons = HashMap::new();
+    until(&mut events, |event| {
+        if let TorrentEvent::PeerUnreachable { peer, reason } = event {
+            reasons.insert(peer, reason);
+        }
+        (reasons.len() == 2).then_some(())
+    })
+    .await;
+    assert!(reasons[&nobody].contains("refused"), "{reasons:?}");
+    let hung_up =
+        "the peer closed the connection during the handshake, it may not have the torrent";
+    assert_eq!(reasons[&stranger.address()], hung_up);
+    leech.shut_down().await;
+    stranger.shut_down().await;
 }
