@@ -192,6 +192,46 @@ enum Place {
     Gone(Gone),
 }
 
+/// Where mail for a torrent that is awake arrives.
+///
+/// Whoever runs the torrent holds it, and drops it when the torrent has lain down or left. Should it be dropped before, by a panic or
+/// with a runtime that ends first, the torrent is closed: nobody waits for what does not come any more.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    mail: mpsc::UnboundedReceiver<Mail>,
+    entry: Arc<Entry>,
+}
+
+impl Mailbox {
+    fn open(entry: &Arc<Entry>) -> (mpsc::UnboundedSender<Mail>, Self) {
+        let (sender, mail) = mpsc::unbounded_channel();
+        let entry = Arc::clone(entry);
+        (sender, Self { mail, entry })
+    }
+
+    /// Waits for mail. Dropping the future loses none.
+    pub(crate) async fn recv(&mut self) -> Option<Mail> {
+        self.mail.recv().await
+    }
+
+    fn is_empty(&self) -> bool {
+        self.mail.is_empty()
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.mail.close();
+        // Another one is open if the torrent lay down and was woken since.
+        let is_left =
+            matches!(&*lock(&self.entry.place), Place::Awake(sender) if sender.is_closed());
+        if is_left {
+            tracing::error!(torrent = %self.entry.id, "a torrent ended without taking leave");
+            self.entry.close(Gone::ShutDown);
+        }
+    }
+}
+
 impl Entry {
     pub(crate) fn new(metainfo: &Arc<Metainfo>, limits: Limits) -> Self {
         let mut swarms = metainfo.info_hashes().swarms();
@@ -262,7 +302,7 @@ impl Entry {
             Place::New => return Err(Gone::ShutDown),
             Place::Asleep(_) | Place::Resting(_) => {}
         }
-        let (sender, mailbox) = mpsc::unbounded_channel();
+        let (sender, mailbox) = Mailbox::open(self);
         let was = std::mem::replace(&mut *place, Place::Awake(sender.clone()));
         drop(place);
         match (was, mail) {
@@ -278,12 +318,7 @@ impl Entry {
     }
 
     /// Has a task go on with what lay here.
-    fn wake(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        was: Place,
-        mailbox: mpsc::UnboundedReceiver<Mail>,
-    ) {
+    fn wake(self: &Arc<Self>, shared: &Arc<Shared>, was: Place, mailbox: Mailbox) {
         // Mail also comes from threads that are in no runtime.
         match was {
             Place::Asleep(driver) => {
@@ -313,7 +348,7 @@ impl Entry {
     pub(crate) fn sleep(
         self: &Arc<Self>,
         driver: Box<Driver>,
-        mailbox: &mpsc::UnboundedReceiver<Mail>,
+        mailbox: &Mailbox,
     ) -> Result<(), Box<Driver>> {
         let mut place = lock(&self.place);
         // Whoever sends holds the lock, so an empty mailbox stays empty. Whoever ends the session says so before it closes those that
@@ -352,7 +387,7 @@ impl Entry {
             // Awake, it saves by itself.
             return;
         }
-        let (sender, mailbox) = mpsc::unbounded_channel();
+        let (sender, mailbox) = Mailbox::open(self);
         let was = std::mem::replace(&mut *place, Place::Awake(sender));
         drop(place);
         let Place::Resting(mut resting) = was else {

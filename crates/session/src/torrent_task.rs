@@ -21,7 +21,7 @@ use tracing::Instrument;
 use crate::add::{AddOptions, InitialState};
 use crate::handshaking::Arrival;
 use crate::peer_task::PeerMail;
-use crate::registry::Entry;
+use crate::registry::{Entry, Mailbox};
 use crate::session::{Shared, now, sleep_until};
 use crate::{Gone, TorrentEvent};
 
@@ -213,7 +213,7 @@ impl Driver {
     }
 
     /// Runs until the torrent is removed, the session ends, or there is nothing more to do.
-    pub(crate) async fn run(mut self: Box<Self>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
+    pub(crate) async fn run(mut self: Box<Self>, mut mailbox: Mailbox) {
         let span = tracing::info_span!("torrent", id = %self.entry.id);
         async move {
             let (peer_mail, mut peer_mailbox) = mpsc::channel(PEER_MAILBOX);
@@ -244,7 +244,7 @@ impl Driver {
     /// The loop. Returns `None` when nothing has been to do for a while.
     async fn serve(
         &mut self,
-        mailbox: &mut mpsc::UnboundedReceiver<Mail>,
+        mailbox: &mut Mailbox,
         peer_mailbox: &mut mpsc::Receiver<PeerMail>,
     ) -> Option<Leave> {
         let shared = Arc::clone(&self.shared);
@@ -276,11 +276,7 @@ impl Driver {
     }
 
     /// One turn outside of any task, with what the disk threads have done: most often the torrent sleeps on.
-    pub(crate) fn take_turn(
-        mut self: Box<Self>,
-        mail: DiskMail,
-        mailbox: mpsc::UnboundedReceiver<Mail>,
-    ) {
+    pub(crate) fn take_turn(mut self: Box<Self>, mail: DiskMail, mailbox: Mailbox) {
         let shared = Arc::clone(&self.shared);
         // For the clock, and for those that are dialled.
         let _runtime = shared.runtime.enter();
@@ -462,7 +458,7 @@ impl Driver {
     async fn leave(
         mut self: Box<Self>,
         leave: Leave,
-        mut mailbox: mpsc::UnboundedReceiver<Mail>,
+        mut mailbox: Mailbox,
         peer_mailbox: mpsc::Receiver<PeerMail>,
     ) {
         let gone = match leave {

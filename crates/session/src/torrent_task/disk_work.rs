@@ -19,11 +19,12 @@ use rarest_piece_store::{
     Verified, WholePiece,
 };
 use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Command, Departure, Driver, Mail, Stage, Store};
 use crate::add::ExistingData;
 use crate::disk::{Disk, caught};
+use crate::registry::Mailbox;
 use crate::session::now;
 use crate::{CommandError, FilePriority, TorrentEvent};
 use checking::{Found, Scope};
@@ -476,10 +477,7 @@ impl Driver {
     }
 
     /// Waits until no job is under way. Returns the commands that came in the meantime, for which it is too late.
-    pub(super) async fn finish_disk_work(
-        &mut self,
-        mailbox: &mut mpsc::UnboundedReceiver<Mail>,
-    ) -> Vec<Command> {
+    pub(super) async fn finish_disk_work(&mut self, mailbox: &mut Mailbox) -> Vec<Command> {
         let mut unanswered = Vec::new();
         self.cancel_check();
         loop {

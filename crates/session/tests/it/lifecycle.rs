@@ -1,6 +1,8 @@
 //! Torrents and sessions from their beginning to their end.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use rarest_session::metainfo::Magnet;
@@ -336,4 +338,30 @@ async fn a_torrent_that_rested_goes_on_where_it_was() {
     assert_eq!(seeding.stats().borrow().state, TorrentState::Paused);
     assert_eq!(within(seeding.recheck()).await.unwrap(), 7);
     seed.shut_down().await;
+}
+
+/// Panics when it is woken.
+struct Mistaken;
+
+impl Wake for Mistaken {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker with a mistake, as the test wants");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_torrent_whose_task_panicked() {
+    let sample = Sample::file("panicked", 100_000, 32 * 1024);
+    let peer = Peer::start().await;
+    let torrent = peer.download(&sample, &[]).await;
+    let mut events = torrent.events();
+    within(torrent.recheck()).await.unwrap();
+    // Whatever was told until now is read, so that the next word wakes.
+    let waker = Waker::from(Arc::new(Mistaken));
+    let mut context = Context::from_waker(&waker);
+    while pin!(events.next()).poll(&mut context).is_ready() {}
+    let (waiting, pausing) = tokio::join!(within(torrent.completed()), within(torrent.pause()));
+    assert!(matches!(waiting, Err(Incomplete::ShutDown)), "{waiting:?}");
+    assert_eq!(pausing, Err(Gone::ShutDown));
+    peer.shut_down().await;
 }
