@@ -15,7 +15,7 @@ use rarest_piece_store::ReadError;
 use rarest_swarm::{Ended, PeerKey};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 
 use crate::limiter::Pace;
@@ -82,6 +82,8 @@ pub(crate) struct PeerTask {
     pub(crate) shared: Arc<Shared>,
     pub(crate) entry: Arc<Entry>,
     pub(crate) store: Arc<Store>,
+    /// Reads from the disk that the torrent may have under way.
+    pub(crate) disk_reads: Arc<Semaphore>,
     pub(crate) key: PeerKey,
     pub(crate) socket: Socket,
     pub(crate) commands: mpsc::UnboundedReceiver<Vec<Command>>,
@@ -153,6 +155,7 @@ impl Driver {
             shared,
             entry,
             store,
+            disk_reads,
             key,
             socket,
             commands,
@@ -162,7 +165,12 @@ impl Driver {
         let pace = |of_torrent, of_session: &Arc<_>| Pace::new(of_torrent, Arc::clone(of_session));
         Self {
             download: pace(of_torrent.download, &shared.download),
-            upload: Upload::new(store, pace(of_torrent.upload, &shared.upload), &shared),
+            upload: Upload::new(
+                store,
+                disk_reads,
+                pace(of_torrent.upload, &shared.upload),
+                &shared,
+            ),
             shared,
             entry,
             key,
@@ -206,8 +214,7 @@ impl Driver {
                 }
                 read = self.upload.read() => {
                     for error in self.upload.finish_reading(now(), read, &mut self.connection) {
-                        let failed = PeerMail::ReadFailed { error };
-                        self.torrent.send(failed).await.map_err(|_| End::Dismissed)?;
+                        self.tell(PeerMail::ReadFailed { error }).await?;
                     }
                 }
                 () = self.shared.budget.available(&self.entry.memory), if self.awaits_memory => self.awaits_memory = false,
@@ -314,7 +321,18 @@ impl Driver {
             events,
             bytes: InTransit::new(&self.shared, &self.entry, block_bytes),
         };
-        self.torrent.send(mail).await.map_err(|_| End::Dismissed)
+        self.tell(mail).await
+    }
+
+    /// Waits for room in the mailbox of the torrent. Turns are for others meanwhile.
+    async fn tell(&mut self, mail: PeerMail) -> Result<(), End> {
+        let room = tokio::select! {
+            biased;
+            room = self.torrent.reserve() => room.map_err(|_| End::Dismissed)?,
+            never = self.upload.give_back_turns() => match never {},
+        };
+        room.send(mail);
+        Ok(())
     }
 
     fn arm_timer(&mut self) {

@@ -1,5 +1,6 @@
 //! The way of blocks from the store to a peer: read in batches of neighbours, no faster than the rate and the socket allow.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use rarest_metainfo::Block;
 use rarest_peer_wire::connection::Connection;
 use rarest_piece_store::{Operation, PieceStore, ReadError, Storage, StoreError, TryRead};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::disk::{Disk, caught};
 use crate::limiter::Pace;
@@ -30,6 +31,8 @@ pub(super) struct Upload {
     /// Bytes that wait for the socket, as they are counted over all peers.
     buffered: usize,
     disk: Arc<Disk>,
+    /// Those of the torrent.
+    disk_places: Arc<Semaphore>,
     reading: Option<Reading>,
     /// Nothing is to be read before: the upload rate is used up.
     after: Option<Instant>,
@@ -42,16 +45,28 @@ enum Reading {
     Waits {
         blocks: Vec<Block>,
         turn: oneshot::Receiver<Turn>,
+        /// Once it is known that it is not in memory.
+        place: Option<DiskPlace>,
     },
+    /// Its turn came while nothing could be done with it. It is asked for again.
+    Missed { blocks: Vec<Block> },
+    /// It is not in memory, and others of the torrent are read.
+    AwaitsDisk { blocks: Vec<Block> },
     /// It was not in memory: a thread of the disk fetches it.
     OnDisk(oneshot::Receiver<Read>),
+    /// It was read, and its turn is over.
+    Done(Outcome),
 }
+
+/// One of the reads from the disk that a torrent may have under way.
+type DiskPlace = OwnedSemaphorePermit;
 
 /// A batch of blocks that was read, in its turn.
 #[derive(Debug)]
 pub(super) struct Read {
     outcome: Outcome,
-    turn: Turn,
+    /// None if it is over.
+    turn: Option<Turn>,
 }
 
 /// What became of a batch of blocks.
@@ -92,12 +107,18 @@ fn read_what_can_be<S: Storage>(store: &PieceStore<S>, mut blocks: Vec<Block>) -
 }
 
 impl Upload {
-    pub(super) fn new(store: Arc<Store>, pace: Pace, shared: &Shared) -> Self {
+    pub(super) fn new(
+        store: Arc<Store>,
+        disk_places: Arc<Semaphore>,
+        pace: Pace,
+        shared: &Shared,
+    ) -> Self {
         Self {
             store,
             pace,
             uploads: Arc::clone(&shared.uploads),
             disk: Arc::clone(&shared.disk),
+            disk_places,
             share: Share::default(),
             turn: None,
             buffered: 0,
@@ -146,12 +167,27 @@ impl Upload {
         }
         self.pace.moved(now, bytes);
         let turn = self.uploads.ask(&mut self.share, bytes);
-        self.reading = Some(Reading::Waits { blocks, turn });
+        self.reading = Some(Reading::Waits {
+            blocks,
+            turn,
+            place: None,
+        });
+    }
+
+    /// Asks for a turn for what has had one, and was counted then.
+    fn ask_again(&mut self, blocks: Vec<Block>, place: Option<DiskPlace>) {
+        let turn = self.uploads.ask(&mut self.share, 0);
+        self.reading = Some(Reading::Waits {
+            blocks,
+            turn,
+            place,
+        });
     }
 
     /// Waits for the batch that is being read; for ever when there is none.
     pub(super) async fn read(&mut self) -> Option<Read> {
         loop {
+            // What is awaited is left in its place: the future may be dropped.
             match &mut self.reading {
                 None => std::future::pending().await,
                 Some(Reading::OnDisk(read)) => {
@@ -159,9 +195,13 @@ impl Upload {
                     self.reading = None;
                     return read;
                 }
-                Some(Reading::Waits { blocks, turn }) => {
+                Some(Reading::Waits {
+                    blocks,
+                    turn,
+                    place,
+                }) => {
                     let turn = turn.await;
-                    let blocks = std::mem::take(blocks);
+                    let (blocks, place) = (std::mem::take(blocks), place.take());
                     self.reading = None;
                     let batch = Batch {
                         store: Arc::clone(&self.store),
@@ -171,8 +211,59 @@ impl Upload {
                     };
                     match batch.try_read() {
                         Ok(read) => return Some(read),
-                        Err(batch) => self.reading = Some(batch.read_on(&self.disk)),
+                        Err(batch) => self.reading = Some(self.read_on_disk(batch, place)),
                     }
+                }
+                Some(Reading::AwaitsDisk { blocks }) => {
+                    let place = Arc::clone(&self.disk_places).acquire_owned().await;
+                    let blocks = std::mem::take(blocks);
+                    // It is never closed.
+                    self.ask_again(blocks, place.ok());
+                }
+                Some(Reading::Missed { blocks }) => {
+                    let blocks = std::mem::take(blocks);
+                    self.ask_again(blocks, None);
+                }
+                Some(Reading::Done(outcome)) => {
+                    let outcome = std::mem::take(outcome);
+                    self.reading = None;
+                    return Some(Read {
+                        outcome,
+                        turn: None,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Has a thread of the disk read the batch, if the torrent has a place there. If not, the turn is over until it has.
+    fn read_on_disk(&self, batch: Batch, place: Option<DiskPlace>) -> Reading {
+        let free = || Arc::clone(&self.disk_places).try_acquire_owned().ok();
+        match place.or_else(free) {
+            Some(place) => batch.read_on(&self.disk, place),
+            None => Reading::AwaitsDisk {
+                blocks: batch.blocks,
+            },
+        }
+    }
+
+    /// For as long as nothing can be done with them, gives turns to others when they come.
+    pub(super) async fn give_back_turns(&mut self) -> Infallible {
+        self.turn = None;
+        loop {
+            match &mut self.reading {
+                Some(Reading::Waits { blocks, turn, .. }) => {
+                    drop(turn.await);
+                    let blocks = std::mem::take(blocks);
+                    self.reading = Some(Reading::Missed { blocks });
+                }
+                Some(Reading::OnDisk(read)) => {
+                    let read = read.await.ok();
+                    self.reading = read.map(|read| Reading::Done(read.outcome));
+                }
+                None
+                | Some(Reading::Missed { .. } | Reading::AwaitsDisk { .. } | Reading::Done(_)) => {
+                    std::future::pending::<()>().await;
                 }
             }
         }
@@ -188,7 +279,7 @@ impl Upload {
         let Some(Read { outcome, turn }) = read else {
             return Vec::new();
         };
-        self.turn = Some(turn);
+        self.turn = turn;
         for (block, data) in outcome.read {
             connection.send_block(now, block, data);
         }
@@ -225,7 +316,7 @@ impl Batch {
                     read,
                     ..Outcome::default()
                 };
-                let turn = self.turn;
+                let turn = Some(self.turn);
                 Ok(Read { outcome, turn })
             }
             // What went wrong is told by whoever reads what can be read.
@@ -234,7 +325,7 @@ impl Batch {
     }
 
     /// Has a thread of the disk read it.
-    fn read_on(self, disk: &Disk) -> Reading {
+    fn read_on(self, disk: &Disk, place: DiskPlace) -> Reading {
         let (done, read) = oneshot::channel();
         disk.run(move || {
             if done.is_closed() {
@@ -249,7 +340,9 @@ impl Batch {
                     ..Outcome::default()
                 }
             });
-            let turn = self.turn;
+            let turn = Some(self.turn);
+            // The next one of the torrent may begin.
+            drop(place);
             // A connection that is gone needs no data.
             let _ = done.send(Read { outcome, turn });
         });
@@ -279,6 +372,8 @@ mod tests {
     use rarest_piece_store::{BlockDigests, MemoryStorage, Part, WholePiece};
 
     use super::*;
+    use crate::Rate;
+    use crate::limiter::Limiter;
 
     const PIECE: u32 = 16 * 1024;
 
@@ -340,6 +435,38 @@ mod tests {
         );
         assert_eq!(outcome.refused, [blocks[1], blocks[2]]);
         assert!(!outcome.errors.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_comes_while_the_torrent_is_busy_is_for_others() {
+        let memory: Box<dyn Storage> = Box::new(MemoryStorage::new(1 << 20));
+        let (store, blocks) = store(memory, &[0, 1, 2, 3]);
+        let uploads = Arc::new(Uploads::new(1));
+        let limiter = || Arc::new(Limiter::new(Rate::UNLIMITED));
+        let mut upload = Upload {
+            store: Arc::new(store),
+            pace: Pace::new(limiter(), limiter()),
+            uploads: Arc::clone(&uploads),
+            share: Share::default(),
+            turn: None,
+            buffered: 0,
+            disk: Arc::new(Disk::start("test", 1).unwrap()),
+            disk_places: Arc::new(Semaphore::new(1)),
+            reading: None,
+            after: None,
+        };
+        upload.ask_again(blocks, None);
+        let mut other = uploads.ask(&mut Share::default(), 1);
+        assert!(other.try_recv().is_err(), "one turn at a time");
+        let turn = tokio::select! {
+            biased;
+            never = upload.give_back_turns() => match never {},
+            turn = &mut other => turn.unwrap(),
+        };
+        drop(turn);
+        let read = upload.read().await.unwrap();
+        assert_eq!(read.outcome.read.len(), 4);
+        assert!(read.turn.is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use rarest_piece_store::{
     Verified, WholePiece,
 };
 use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Command, Departure, Driver, Mail, Stage, Store};
 use crate::add::ExistingData;
@@ -81,6 +81,8 @@ pub(super) struct DiskWork {
     writing: usize,
     /// How many of them there may be.
     writers: usize,
+    /// Reads for peers that may wait for the disk.
+    pub(super) reads: Arc<Semaphore>,
     /// All jobs whose mail has not come.
     jobs: usize,
     trouble: Option<Trouble>,
@@ -130,7 +132,8 @@ impl DiskWork {
             spilling: VecDeque::new(),
             leaving_bytes: 0,
             writing: 0,
-            writers: writers(disk_threads),
+            writers: most_threads(disk_threads),
+            reads: Arc::new(Semaphore::new(most_threads(disk_threads))),
             jobs: 0,
             trouble: None,
             saving: Saving::default(),
@@ -240,9 +243,9 @@ impl DiskWork {
     }
 }
 
-/// Threads that one torrent may write with. One is left for the others, and for reads: a disk that hangs must not hold up what
-/// lies on another.
-fn writers(disk_threads: usize) -> usize {
+/// Threads that one torrent may write with, and as many that it may read with for its peers. One is left for the others: a disk that
+/// hangs must not hold up what lies on another.
+fn most_threads(disk_threads: usize) -> usize {
     disk_threads.saturating_sub(1).max(1)
 }
 

@@ -146,6 +146,7 @@ impl Driver {
             shared: Arc::clone(&self.shared),
             entry: Arc::clone(&self.entry),
             store: Arc::clone(&self.disk.store),
+            disk_reads: Arc::clone(&self.disk.reads),
             key,
             socket,
             commands: received,

@@ -27,6 +27,8 @@ struct State {
     panics: AtomicBool,
     gate: Mutex<Gate>,
     opened: Condvar,
+    /// How many came to the gate while it was shut.
+    held: AtomicU32,
 }
 
 #[derive(PartialEq)]
@@ -47,6 +49,7 @@ impl Faulty {
                 panics: AtomicBool::new(false),
                 gate: Mutex::new(Gate::Open),
                 opened: Condvar::new(),
+                held: AtomicU32::new(0),
             }),
         }
     }
@@ -57,6 +60,9 @@ impl Faulty {
 
     fn pass_gate(&self) {
         let gate = self.shared.gate.lock().unwrap();
+        if *gate == Gate::Shut {
+            self.shared.held.fetch_add(1, Ordering::Relaxed);
+        }
         let is_shut = |gate: &mut Gate| *gate == Gate::Shut;
         drop(self.shared.opened.wait_while(gate, is_shut).unwrap());
     }
@@ -253,6 +259,45 @@ async fn a_disk_that_hangs_bounds_memory_and_stalls_nobody_else() {
     within(hanging.completed()).await.unwrap();
     assert_eq!(read_back(&storage, &slow).await, slow.bytes());
     leech.shut_down().await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_under_many_peers_does_not_hold_up_what_lies_on_another() {
+    let hung = Sample::file("hung", 500_000, 32 * 1024);
+    let quick = Sample::file("quick", 500_000, 32 * 1024);
+    let seed = Peer::with(|builder| builder.disk_threads(2)).await;
+    seed.seed(&quick).await;
+    let storage = Faulty::new(&hung, MemoryStorage::new(1 << 20));
+    let bytes = hung.bytes();
+    let first = storage.shared.first_file;
+    storage
+        .write_at(first, 0, &mut [IoSlice::new(&bytes)])
+        .unwrap();
+    let adding = seed.session.add(hung.metainfo.clone());
+    let torrent = adding.storage(storage.clone()).start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    storage.set_gate(Gate::Shut);
+    let mut leeches = Vec::new();
+    for _ in 0..3 {
+        let leech = Peer::start().await;
+        let waiting = leech.download(&hung, &[&seed]).await;
+        leeches.push((leech, waiting));
+    }
+    let held = || storage.shared.held.load(Ordering::Relaxed);
+    within(async {
+        while held() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    seed.assert_serves(&quick).await;
+    assert_eq!(held(), 1, "one of two threads is left to others");
+    storage.set_gate(Gate::Open);
+    for (leech, waiting) in leeches {
+        within(waiting.completed()).await.unwrap();
+        leech.shut_down().await;
+    }
     seed.shut_down().await;
 }
 
