@@ -7,11 +7,12 @@ mod hash;
 mod plan;
 
 #[cfg(feature = "create")]
-pub use files::Progress;
+pub use files::{Oddity, Progress};
 
 use rarest_hash::{Sha1Digest, Sha256Digest};
 
-use crate::{Metainfo, MetainfoError, ParseOptions, Version};
+use crate::url_list::UrlList;
+use crate::{DEFAULT_MAX_TORRENT_LENGTH, Metainfo, MetainfoError, Version};
 use plan::{Content, Plan};
 
 /// Longest piece that is chosen without being asked for: 16 MiB. Longer ones are slow to share on, and some clients refuse them.
@@ -84,6 +85,32 @@ pub enum BuildError {
     TooDeep {
         /// The path.
         path: String,
+    },
+    /// It would be a longer torrent than [`Metainfo::parse`] reads; longer pieces are fewer.
+    #[error(
+        "the torrent would have {length} bytes, and no more than {DEFAULT_MAX_TORRENT_LENGTH} are read; longer pieces make it shorter"
+    )]
+    TooLong {
+        /// Its length in bytes, or that of its hashes alone where these are too many already.
+        length: u64,
+    },
+    /// Readers of the torrent would drop the URL, or find no host in it.
+    #[error("{url:?} is no URL that readers of the torrent can use")]
+    Url {
+        /// The URL.
+        url: String,
+    },
+    /// Not every system can hold a name, or tell it from another of the torrent, so that readers keep the file under a changed one:
+    /// who shares it could not serve it.
+    #[cfg(feature = "create")]
+    #[error(
+        "{path:?} cannot be shared under its name: everyone would keep it as {kept_as:?}; rename it"
+    )]
+    Name {
+        /// The path in the folder.
+        path: String,
+        /// The path under which it would be kept.
+        kept_as: String,
     },
     /// The torrent would leave the limits of those who read it.
     #[error("the torrent would be refused: {0}")]
@@ -284,16 +311,52 @@ impl Builder {
         if !is_allowed || length > MAX_BUILD_PIECE_LENGTH {
             return Err(BuildError::PieceLength { length });
         }
-        Plan::new(self.version, name, content, length)
+        self.check_urls()?;
+        let plan = Plan::new(self.version, name, content, length)?;
+        // Of v1 it is known before hours are spent on hashing; in v2 files with the same content share their hashes.
+        if self.version != Version::V2 {
+            let pieces = u64::from(plan.geometry.piece_count());
+            check_length(pieces * Sha1Digest::LENGTH as u64)?;
+        }
+        Ok(plan)
+    }
+
+    /// What a reader would drop is not written.
+    fn check_urls(&self) -> Result<(), BuildError> {
+        let trackers = self.trackers.iter().flatten();
+        check_urls(UrlList::of_trackers(), trackers)?;
+        check_urls(UrlList::of_web_seeds(), &self.web_seeds)
     }
 
     /// The torrent as its own reader sees it: what could not be read back is not handed out.
     fn finish(&self, plan: &Plan, digests: &[PieceDigests]) -> Result<Metainfo, BuildError> {
         let bytes = encode::encode(self, plan, digests);
-        Ok(ParseOptions::default()
-            .max_length(bytes.len())
-            .parse(bytes)?)
+        check_length(bytes.len() as u64)?;
+        Ok(Metainfo::parse(bytes)?)
     }
+}
+
+fn check_length(length: u64) -> Result<(), BuildError> {
+    match length > DEFAULT_MAX_TORRENT_LENGTH as u64 {
+        true => Err(BuildError::TooLong { length }),
+        false => Ok(()),
+    }
+}
+
+fn check_urls<'url>(
+    mut kept: UrlList,
+    urls: impl IntoIterator<Item = &'url String>,
+) -> Result<(), BuildError> {
+    for url in urls {
+        kept.accept(url.as_bytes());
+        let has_host = url
+            .split_once("://")
+            .is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#', ':']));
+        if kept.dropped() > 0 || !has_host {
+            return Err(BuildError::Url { url: url.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// The shortest power of two of at least 16 KiB with which so many bytes have no more than some 2,000 pieces.

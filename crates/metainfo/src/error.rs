@@ -222,7 +222,7 @@ pub enum PieceLayerError {
 #[non_exhaustive]
 pub enum Remark {
     /// The bencoding is not canonical; the info-hash is that of the bytes as they stand.
-    #[error("the bencoding is not canonical in {count} places, first: {first}")]
+    #[error("the bencoding is not canonical; faults: {count}, first: {first}")]
     NotCanonical {
         /// The first departure.
         first: rarest_bencode::Remark,
@@ -245,7 +245,7 @@ pub enum Remark {
     #[error("the name is empty, the info-hash stands for it")]
     NoName,
     /// Names of files had to be changed, to be safe on every platform or to be told apart.
-    #[error("the paths of {count} files are changed to be safe")]
+    #[error("files whose paths are changed to be safe: {count}")]
     ChangedPaths {
         /// How many files.
         count: u32,
@@ -269,7 +269,7 @@ pub enum Remark {
     #[error("`announce-list` is not a list of lists")]
     FlatAnnounceList,
     /// URLs that cannot be used were dropped.
-    #[error("{count} URLs of `{key}` cannot be used")]
+    #[error("URLs of `{key}` that cannot be used: {count}")]
     DroppedUrls {
         /// Key that held them.
         key: &'static str,
@@ -277,7 +277,7 @@ pub enum Remark {
         count: u32,
     },
     /// Piece layers are missing; they can be asked of peers.
-    #[error("{count} piece layers are missing")]
+    #[error("missing piece layers: {count}")]
     MissingPieceLayers {
         /// How many. Files of the same content share one.
         count: u32,

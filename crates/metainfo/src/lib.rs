@@ -20,9 +20,9 @@ mod torrent;
 mod url_list;
 
 pub use bitfield::{Bitfield, BitfieldError};
-#[cfg(feature = "create")]
-pub use builder::Progress;
 pub use builder::{BuildError, Builder, MAX_BUILD_PIECE_LENGTH, MAX_DEFAULT_PIECE_LENGTH};
+#[cfg(feature = "create")]
+pub use builder::{Oddity, Progress};
 pub use error::{FileTreeError, HybridMismatch, MetainfoError, PieceLayerError, Remark};
 pub use files::{File, FileIndex, FileKind, FileSpan, MAX_FILE_LENGTH, MAX_PATH_BYTES};
 pub use geometry::{

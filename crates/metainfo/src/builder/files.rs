@@ -11,6 +11,7 @@ use std::thread;
 use super::plan::{Content, Entry, PieceData, Plan};
 use super::{BuildError, Builder, MAX_FOLDER_DEPTH, PieceDigests, hash};
 use crate::Metainfo;
+use crate::path::{DistinctPaths, safe_component};
 
 /// Most threads that hash. Each holds up to 32 MiB or one piece, and no disk feeds more.
 const MAX_THREADS: usize = 16;
@@ -22,6 +23,16 @@ pub struct Progress {
     pub hashed_bytes: u64,
     /// Bytes that there are, padding included.
     pub total_bytes: u64,
+}
+
+/// Something in a folder that is not shared as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Oddity<'path> {
+    /// Neither file nor folder: a pipe, a device, a link to nothing or to a folder elsewhere. It is left out.
+    LeftOut(&'path Path),
+    /// A link to a file outside of the folder, whose content is taken. A client that follows no links serves it only from a copy.
+    LinkElsewhere(&'path Path),
 }
 
 /// What is to be shared, and the file on disk behind each entry of the plan.
@@ -39,13 +50,43 @@ impl Builder {
     /// `progress` is called on this thread, every few MiB, and stops the work by giving [`ControlFlow::Break`].
     ///
     /// # Errors
-    /// [`BuildError`] when something cannot be read, changes while it is read, or makes no torrent; or when stopped.
+    /// [`BuildError`] when something is no file or folder, cannot be read, changes while it is read, has a name that not every system
+    /// can hold, or makes no torrent; or when stopped.
     pub fn build(
         &self,
         source: impl AsRef<Path>,
         progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Metainfo, BuildError> {
-        let source = source.as_ref();
+        let mut refuse = |oddity: Oddity<'_>| match oddity {
+            Oddity::LeftOut(path) => Err(not_a_file(path)),
+            Oddity::LinkElsewhere(_) => Ok(()),
+        };
+        self.build_with(source.as_ref(), &mut refuse, progress)
+    }
+
+    /// The same, but what is neither file nor folder is left out. `tell` hears of that, and of links that are followed.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), but for what is left out.
+    pub fn build_leaving_out(
+        &self,
+        source: impl AsRef<Path>,
+        mut tell: impl FnMut(Oddity<'_>),
+        progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Metainfo, BuildError> {
+        let mut told = |oddity: Oddity<'_>| {
+            tell(oddity);
+            Ok(())
+        };
+        self.build_with(source.as_ref(), &mut told, progress)
+    }
+
+    fn build_with(
+        &self,
+        source: &Path,
+        meet: &mut dyn FnMut(Oddity<'_>) -> Result<(), BuildError>,
+        progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Metainfo, BuildError> {
         // "." and ".." have no name of their own.
         let root = fs::canonicalize(source).map_err(|error| io_error(source, error))?;
         let named = if source.file_name().is_some() {
@@ -55,7 +96,8 @@ impl Builder {
         };
         let name = named.file_name().ok_or_else(|| not_a_file(source))?;
         let name = name.to_str().ok_or_else(|| not_unicode(source))?;
-        let Source { content, files } = scan(&root)?;
+        let Source { content, files } = scan(&root, meet)?;
+        check_names(name, &content)?;
         let plan = self.plan(name, content)?;
         let digests = self.hash_files(&plan, &files, progress)?;
         self.finish(&plan, &digests)
@@ -169,7 +211,29 @@ impl Reader<'_> {
     }
 }
 
-fn scan(root: &Path) -> Result<Source, BuildError> {
+/// Readers make names safe and tell them apart; one that they change is not found where it lies now.
+fn check_names(name: &str, content: &Content) -> Result<(), BuildError> {
+    let check = |path: String, kept_as: String| match path == kept_as {
+        true => Ok(()),
+        false => Err(BuildError::Name { path, kept_as }),
+    };
+    check(name.to_owned(), safe_component(name.as_bytes()))?;
+    let Content::Folder(entries) = content else {
+        return Ok(());
+    };
+    let mut kept = DistinctPaths::new();
+    for entry in entries {
+        let raw: Vec<&[u8]> = entry.path.iter().map(String::as_bytes).collect();
+        check(entry.path.join("/"), kept.add_file(&raw)?)?;
+    }
+    Ok(())
+}
+
+/// `meet` is told what is odd, and may end the work.
+fn scan(
+    root: &Path,
+    meet: &mut dyn FnMut(Oddity<'_>) -> Result<(), BuildError>,
+) -> Result<Source, BuildError> {
     let metadata = fs::metadata(root).map_err(|error| io_error(root, error))?;
     if metadata.is_file() {
         let content = Content::File {
@@ -204,7 +268,7 @@ fn scan(root: &Path) -> Result<Source, BuildError> {
             if kind.is_dir() {
                 folders.push((entry.path(), path));
             } else {
-                found.push(read_entry(root, &entry.path(), path)?);
+                found.extend(read_entry(root, &entry.path(), path, meet)?);
             }
         }
     }
@@ -216,31 +280,48 @@ fn scan(root: &Path) -> Result<Source, BuildError> {
     })
 }
 
-fn read_entry(root: &Path, file: &Path, path: Vec<String>) -> Result<(Entry, PathBuf), BuildError> {
-    if file.is_symlink()
-        && let Some(target) = target_inside(root, file)
-    {
-        return Ok((
+/// `None` for what is left out.
+fn read_entry(
+    root: &Path,
+    file: &Path,
+    path: Vec<String>,
+    meet: &mut dyn FnMut(Oddity<'_>) -> Result<(), BuildError>,
+) -> Result<Option<(Entry, PathBuf)>, BuildError> {
+    let entry = |length, target| {
+        Some((
             Entry {
                 path,
-                length: 0,
-                target: Some(target),
+                length,
+                target,
             },
             file.to_owned(),
-        ));
+        ))
+    };
+    let is_link = file.is_symlink();
+    if is_link && let Some(target) = target_inside(root, file) {
+        return Ok(entry(0, Some(target)));
     }
-    let metadata = fs::metadata(file).map_err(|error| io_error(file, error))?;
+    let metadata = match fs::metadata(file) {
+        Err(error) if is_link && leads_nowhere(&error) => {
+            meet(Oddity::LeftOut(file))?;
+            return Ok(None);
+        }
+        metadata => metadata.map_err(|error| io_error(file, error))?,
+    };
     if !metadata.is_file() {
-        return Err(not_a_file(file));
+        meet(Oddity::LeftOut(file))?;
+        return Ok(None);
     }
-    Ok((
-        Entry {
-            path,
-            length: metadata.len(),
-            target: None,
-        },
-        file.to_owned(),
-    ))
+    if is_link {
+        meet(Oddity::LinkElsewhere(file))?;
+    }
+    Ok(entry(metadata.len(), None))
+}
+
+/// Whether a link cannot be followed because there is nothing behind it, or it leads in a circle; what is there but must not be read is
+/// somebody's slip.
+fn leads_nowhere(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::PermissionDenied
 }
 
 /// What a link points to, seen from the folder, if it is inside.

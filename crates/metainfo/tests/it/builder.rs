@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rarest_metainfo::{
-    BuildError, Builder, FileKind, MAX_BUILD_PIECE_LENGTH, MAX_DEFAULT_PIECE_LENGTH, Metainfo,
-    Progress, Version, verify_pieces,
+    BuildError, Builder, DEFAULT_MAX_TORRENT_LENGTH, FileKind, MAX_BUILD_PIECE_LENGTH,
+    MAX_DEFAULT_PIECE_LENGTH, MAX_URL_LENGTH, Metainfo, Oddity, Progress, Version, verify_pieces,
 };
 
 use tempfile::TempDir;
@@ -359,5 +359,116 @@ fn links_inside_the_folder_stay_links_and_others_give_their_content() {
             (find("far").kind(), find("far").length()),
             (FileKind::Regular, 8)
         );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused_or_left_out_and_told() {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    write(&outside, "far", b"far away");
+    write(&folder, "shared/real", b"real");
+    let shared = folder.path().join("shared");
+    symlink(outside.path().join("far"), shared.join("far")).unwrap();
+    symlink("nothing", shared.join("dangling")).unwrap();
+    symlink("circle", shared.join("circle")).unwrap();
+    let _socket = UnixListener::bind(shared.join("socket")).unwrap();
+
+    let builder = Builder::new(Version::V1);
+    let refused = builder.build(&shared, silent);
+    assert!(matches!(refused, Err(BuildError::NotAFile { .. })));
+
+    let mut told = Vec::new();
+    let torrent = builder.build_leaving_out(
+        &shared,
+        |oddity| {
+            let (what, path) = match oddity {
+                Oddity::LeftOut(path) => ("left out", path),
+                Oddity::LinkElsewhere(path) => ("followed", path),
+                _ => unreachable!("there are two"),
+            };
+            told.push((what, path.file_name().unwrap().to_owned()));
+        },
+        silent,
+    );
+    told.sort();
+    let expected = [
+        ("followed", "far"),
+        ("left out", "circle"),
+        ("left out", "dangling"),
+        ("left out", "socket"),
+    ];
+    assert_eq!(told, expected.map(|(what, name)| (what, name.into())));
+    let torrent = torrent.unwrap();
+    let paths: Vec<_> = torrent
+        .info()
+        .files()
+        .map(rarest_metainfo::File::path)
+        .collect();
+    assert_eq!(paths, ["shared/far", "shared/real"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_would_be_kept_as_others_are_refused() {
+    for (names, changed) in [
+        (&["CON"][..], "CON"),
+        (&["dir/a\nb"], "dir/a\nb"),
+        (&["a", "A"], "a"),
+        (&["ends."], "ends."),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            write(&folder, &format!("shared/{name}"), b"x");
+        }
+        for version in ALL {
+            let built = Builder::new(version).build(folder.path().join("shared"), silent);
+            assert!(
+                matches!(&built, Err(BuildError::Name { path, .. }) if path == changed),
+                "{built:?}"
+            );
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "nul.txt", b"x");
+    let built = Builder::new(Version::V1).build(folder.path().join("nul.txt"), silent);
+    assert!(matches!(built, Err(BuildError::Name { kept_as, .. }) if kept_as == "_nul.txt"));
+}
+
+#[test]
+fn a_torrent_that_nobody_would_read_is_not_made() {
+    let data = vec![0; DEFAULT_MAX_TORRENT_LENGTH / 20 + 1];
+    let built = Builder::new(Version::V1)
+        .piece_length(1)
+        .build_from_bytes("a", &data);
+    assert!(matches!(built, Err(BuildError::TooLong { .. })));
+    let long = "x".repeat(DEFAULT_MAX_TORRENT_LENGTH);
+    let built = Builder::new(Version::V2)
+        .comment(long)
+        .build_from_bytes("a", b"x");
+    assert!(matches!(built, Err(BuildError::TooLong { .. })));
+}
+
+#[test]
+fn urls_that_readers_would_drop_are_refused() {
+    let long = format!("http://a/{}", "x".repeat(MAX_URL_LENGTH));
+    for url in [
+        "http:/tracker/announce",
+        "http:///announce",
+        "http://:80/announce",
+        "http://",
+        "tracker.example",
+        "gopher://tracker.example",
+        "http://a/\nb",
+        "",
+        &long,
+    ] {
+        let builder = Builder::new(Version::V1);
+        for builder in [builder.clone().tracker(url), builder.web_seed(url)] {
+            let built = builder.build_from_bytes("a", b"x");
+            assert!(matches!(built, Err(BuildError::Url { .. })), "{url:?}");
+        }
     }
 }
