@@ -1,6 +1,7 @@
 //! The command line: what help, manual page and completions are made of.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -61,12 +62,13 @@ pub(crate) struct Download {
     /// A .torrent file, or an http: or https: URL of one
     #[arg(value_name = "TORRENT|URL", value_hint = ValueHint::FilePath)]
     pub(crate) torrent: String,
-    /// Folder that gets the torrent's file, or its folder of files
+    /// Folder that gets the torrent's file, or its folder of files. What is there is checked first; a file of the same name of which
+    /// nothing is right is replaced, and that is told before
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: PathBuf,
     /// A peer to dial, beside those that trackers name; may be given often
-    #[arg(long = "peer", value_name = "IP:PORT", value_parser = peer)]
-    pub(crate) peers: Vec<SocketAddr>,
+    #[arg(long = "peer", value_name = "HOST:PORT", value_parser = peer)]
+    pub(crate) peers: Vec<PeerHost>,
     /// Go on serving when the download is complete
     #[arg(long)]
     pub(crate) seed: bool,
@@ -79,9 +81,40 @@ pub(crate) struct Download {
     pub(crate) report: Report,
 }
 
-fn peer(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse()
-        .map_err(|_| "write an IP address and a port: 192.0.2.1:6881 or [2001:db8::1]:6881")
+/// Where a peer listens.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerHost {
+    /// A name, or an address without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for PeerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+fn peer(text: &str) -> Result<PeerHost, &'static str> {
+    const HOW: &str =
+        "write a host and a port: 192.0.2.1:6881, [2001:db8::1]:6881 or host.example:6881";
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(PeerHost {
+            host: address.ip().to_string(),
+            port: address.port(),
+        });
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(HOW)?;
+    let port = port.parse().map_err(|_| HOW)?;
+    // An IPv6 address without brackets could be one with or without a port.
+    let is_name = !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']);
+    match is_name && port != 0 && host.parse::<IpAddr>().is_err() {
+        true => Ok(PeerHost {
+            host: host.to_owned(),
+            port,
+        }),
+        false => Err(HOW),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -143,7 +176,8 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The file or folder to share
+    /// The file or folder to share. A link to something inside of the folder stays a link; of a link to a file elsewhere the content
+    /// is taken. Pipes, devices and links to nothing or to folders elsewhere are left out; both is told
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) path: PathBuf,
     /// Where to write the torrent; NAME.torrent in the current folder by default. A torrent that is there is replaced

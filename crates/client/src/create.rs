@@ -6,22 +6,22 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rarest_metainfo::{BuildError, Builder, MAX_BUILD_PIECE_LENGTH, Version};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use rarest_metainfo::{BuildError, Builder, MAX_BUILD_PIECE_LENGTH, Oddity, Version};
 use rarest_tracker::TrackerUrl;
 
 use crate::args::{Create, Format};
 use crate::byte_bar::ByteBar;
 use crate::quantity::{ByteCount, counted};
 use crate::source::{self, WEB, has_scheme};
-use crate::{Outcome, say};
+use crate::{Outcome, complain, say};
 
 /// Makes the torrent and writes it.
 pub(crate) fn run(arguments: &Create) -> Result<Outcome> {
     let out = out_path(arguments)?;
     let before = what_is_replaced(&out)?;
     let bar = ByteBar::new("hashing");
-    let built = builder(arguments)?.build(&arguments.path, |progress| {
+    let built = builder(arguments)?.build_leaving_out(&arguments.path, tell, |progress| {
         bar.set(progress.hashed_bytes, progress.total_bytes);
         ControlFlow::Continue(())
     });
@@ -48,6 +48,21 @@ pub(crate) fn run(arguments: &Create) -> Result<Outcome> {
     ))?;
     say(torrent.magnet())?;
     Ok(Outcome::Done)
+}
+
+/// Says what is not shared as it stands in the folder.
+fn tell(oddity: Oddity<'_>) {
+    complain(&match oddity {
+        Oddity::LinkElsewhere(path) => anyhow!(
+            "{} is a link to a file elsewhere: its content is in the torrent, and to serve that a copy must take its place",
+            path.display()
+        ),
+        Oddity::LeftOut(path) => anyhow!(
+            "{} is left out: it is neither a file nor a folder nor a link to one that can be shared",
+            path.display()
+        ),
+        _ => return,
+    });
 }
 
 fn builder(arguments: &Create) -> Result<Builder> {
@@ -121,7 +136,7 @@ fn what_is_replaced(out: &Path) -> Result<Before> {
         return Ok(Before::Nothing);
     }
     ensure!(
-        source::read_torrent(out).is_ok(),
+        source::is_torrent(out),
         "{} is there already and is no torrent; name another file with -o",
         out.display()
     );

@@ -1,23 +1,26 @@
 //! `rarest download`: one torrent until it is complete.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rarest_metainfo::Metainfo;
 use rarest_session::{Incomplete, Session};
 
-use crate::args::Download;
+use crate::args::{Download, PeerHost};
 use crate::interrupt::Interrupt;
 use crate::report::{PieceCount, Report};
 use crate::reporter::Reporter;
 use crate::source::{self, Authorities};
 use crate::watch::Watch;
-use crate::{Outcome, network};
+use crate::{Outcome, network, overwriting};
 
 /// Downloads, and serves on if asked to.
 pub(crate) fn run(arguments: &Download) -> Result<Outcome> {
     let authorities = Authorities::read(arguments.network.ca_file.as_deref())?;
-    let torrent = source::torrent(&arguments.torrent, authorities.as_ref())?;
+    let torrent = Arc::new(source::torrent(&arguments.torrent, authorities.as_ref())?);
     let files = match &arguments.files {
         Some(selection) => Some(selection.numbers(torrent.info().files().len())?),
         None => None,
@@ -25,13 +28,23 @@ pub(crate) fn run(arguments: &Download) -> Result<Outcome> {
     let runtime = network::runtime()?;
     let outcome = runtime.block_on(async {
         let mut interrupt = Interrupt::listen()?;
+        let mut reporter = Reporter::new(arguments.report, torrent.info().total_length());
+        reporter.tell(&Report::loaded(&torrent));
+        match replaced(&torrent, arguments, files.as_deref(), &mut interrupt).await {
+            Some(replaced) => replaced.iter().for_each(|report| reporter.tell(report)),
+            None => {
+                reporter.tell(&Report::Stopping);
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        let peers = resolved(&arguments.peers).await?;
         let session =
             network::session(&arguments.network, authorities.as_ref(), &arguments.output).await?;
-        let reporter = Reporter::new(arguments.report, torrent.info().total_length());
         let outcome = download(
             &session,
             torrent,
             arguments,
+            peers,
             files,
             reporter,
             &mut interrupt,
@@ -45,31 +58,56 @@ pub(crate) fn run(arguments: &Download) -> Result<Outcome> {
     outcome
 }
 
+/// What is there and will be overwritten; `None` when the user stops the look at it.
+async fn replaced(
+    torrent: &Arc<Metainfo>,
+    arguments: &Download,
+    files: Option<&[usize]>,
+    interrupt: &mut Interrupt,
+) -> Option<Vec<Report>> {
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let looking = tokio::task::spawn_blocking({
+        let (torrent, is_stopped) = (Arc::clone(torrent), Arc::clone(&is_stopped));
+        let (folder, files) = (arguments.output.clone(), files.map(<[_]>::to_vec));
+        move || overwriting::find(&torrent, &folder, files.as_deref(), &is_stopped)
+    });
+    tokio::select! {
+        // What went wrong will go wrong for the session too, which knows what to do about it.
+        found = looking => Some(found.ok().and_then(Result::ok).unwrap_or_default()),
+        () = interrupt.asked() => {
+            is_stopped.store(true, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
 async fn download(
     session: &Session,
-    torrent: Metainfo,
+    torrent: Arc<Metainfo>,
     arguments: &Download,
+    peers: Vec<SocketAddr>,
     files: Option<Vec<usize>>,
     mut reporter: Reporter,
     interrupt: &mut Interrupt,
 ) -> Result<Outcome> {
     let began = Instant::now();
-    reporter.name_peers(&arguments.peers);
-    reporter.tell(&Report::loaded(&torrent));
+    reporter.name_peers(&peers);
     let pieces = PieceCount::of(&torrent);
     let wanted = wanted_bytes(&torrent, files.as_deref());
     let has_nobody_to_ask = torrent.trackers().is_empty() && arguments.peers.is_empty();
-    let mut add = session.add(torrent).peers(arguments.peers.iter().copied());
+    let mut add = session.add(torrent).peers(peers);
     if let Some(files) = files {
         add = add.files(files);
     }
+    // From before the look at what is there, which may end at once.
+    let events = session.events();
     let handle = add.start().await?;
     let port = session.port();
     reporter.tell(&Report::Listening { port });
     if has_nobody_to_ask {
         reporter.tell(&Report::NobodyToAsk { port });
     }
-    let mut watch = Watch::new(reporter, handle.events());
+    let mut watch = Watch::new(reporter, events);
     watch.pieces = Some(pieces);
     watch.stats = Some(handle.stats());
     loop {
@@ -90,6 +128,7 @@ async fn download(
     watch.reporter.tell(&Report::Completed {
         bytes: wanted,
         seconds: began.elapsed().as_secs_f64(),
+        downloaded_pieces: watch.pieces.map_or(0, |pieces| pieces.downloaded),
     });
     if !arguments.seed {
         return Ok(Outcome::Done);
@@ -98,6 +137,16 @@ async fn download(
         () = watch.tell() => Err(Incomplete::ShutDown.into()),
         () = interrupt.asked() => Ok(stop(&mut watch)),
     }
+}
+
+/// The addresses of peers, of whose hosts some may be names.
+async fn resolved(peers: &[PeerHost]) -> Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::with_capacity(peers.len());
+    for peer in peers {
+        let found = tokio::net::lookup_host((&*peer.host, peer.port)).await;
+        addresses.extend(found.with_context(|| format!("cannot find the peer {peer}"))?);
+    }
+    Ok(addresses)
 }
 
 fn stop(watch: &mut Watch) -> Outcome {

@@ -10,6 +10,8 @@ mod inspect;
 mod interrupt;
 mod manual;
 mod network;
+mod overwriting;
+mod place;
 mod quantity;
 mod report;
 mod reporter;

@@ -22,7 +22,13 @@ pub(crate) fn print_page() -> Result<Outcome> {
     let mut command = Cli::command();
     command.build();
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    let main = clap_mangen::Man::new(command.clone());
+    // Without the section of commands, which refers to a page for each.
+    main.render_title(&mut page)?;
+    main.render_name_section(&mut page)?;
+    main.render_synopsis_section(&mut page)?;
+    main.render_description_section(&mut page)?;
+    main.render_options_section(&mut page)?;
     for command in command
         .get_subcommands()
         .filter(|command| command.get_name() != "help")
@@ -33,6 +39,8 @@ pub(crate) fn print_page() -> Result<Outcome> {
         section.render_synopsis_section(&mut page)?;
         section.render_options_section(&mut page)?;
     }
+    main.render_extra_section(&mut page)?;
+    main.render_version_section(&mut page)?;
     io::stdout().write_all(&page)?;
     Ok(Outcome::Done)
 }

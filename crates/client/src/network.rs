@@ -1,9 +1,12 @@
 //! The session as the flags ask for it.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rarest_piece_store::OpenFiles;
 use rarest_session::{Limits, Rate, Session};
 use tokio::runtime::Runtime;
 
@@ -12,10 +15,18 @@ use crate::quantity::ByteRate;
 use crate::source::Authorities;
 
 /// Folder below the download folder that keeps how far downloads are.
-const STATE_FOLDER: &str = ".rarest";
+pub(crate) const STATE_FOLDER: &str = ".rarest";
+
+/// Files that are kept open while they are read outside of a session.
+const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
 
 /// How long trackers and disks may take when the user stops: trackers have 5 s for their farewell.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
+
+/// Descriptors for work on files outside of a session.
+pub(crate) fn open_files() -> Arc<OpenFiles> {
+    OpenFiles::new(OPEN_FILES)
+}
 
 /// The runtime of a command.
 pub(crate) fn runtime() -> Result<Runtime> {

@@ -86,10 +86,24 @@ pub(crate) enum Report {
     StorageRecovered,
     /// Somebody else changed a file; what it holds is checked again. By the number that `inspect` shows.
     FileChanged { file: u32 },
+    /// A file is there of which no piece is right; the download replaces it. Before any of it is written.
+    FileReplaced { file: u32, path: String, bytes: u64 },
+    /// A file is longer than the torrent's, and some of its pieces are wrong; it is cut once one of them is written.
+    FileCut {
+        file: u32,
+        path: String,
+        bytes: u64,
+        size: u64,
+    },
     /// Nothing came for a long time; it goes on trying.
     Stalled { reason: String },
     /// All that was wanted is there.
-    Completed { bytes: u64, seconds: f64 },
+    Completed {
+        bytes: u64,
+        seconds: f64,
+        /// Pieces that came in this run; none when all was there already.
+        downloaded_pieces: u32,
+    },
     /// The user asked to stop.
     Stopping,
     /// So many events were left out here.
@@ -159,14 +173,36 @@ impl Report {
         })
     }
 
-    pub(crate) fn progress(stats: &Stats) -> Self {
+    /// How far it is in the width of a terminal, what matters most first: what does not fit is cut off.
+    pub(crate) fn bar_text(stats: &Stats) -> String {
+        let (down, up) = (ByteCount(stats.download_rate), ByteCount(stats.upload_rate));
+        let peers = format!("{} of {} peers", stats.connected_peers, stats.known_peers);
+        if stats.is_complete() {
+            let sent = ByteCount(stats.uploaded_bytes);
+            return format!("complete, {up}/s up, {peers}, {sent} sent");
+        }
+        let percent = Self::percent(stats);
+        let time = stats
+            .time_left
+            .map(|time| format!("{} left, ", duration(time)));
+        format!(
+            "{percent:.1} %, {}{down}/s down, {up}/s up, {peers}, {} missing",
+            time.unwrap_or_default(),
+            ByteCount(stats.missing_bytes)
+        )
+    }
+
+    fn percent(stats: &Stats) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-        let percent = match stats.verified_bytes + stats.missing_bytes {
+        match stats.verified_bytes + stats.missing_bytes {
             0 => 100.0,
             goal => stats.verified_bytes as f64 / goal as f64 * 100.0,
-        };
+        }
+    }
+
+    pub(crate) fn progress(stats: &Stats) -> Self {
         Self::Progress {
-            percent,
+            percent: Self::percent(stats),
             remaining_bytes: stats.missing_bytes,
             downloaded_bytes: stats.downloaded_bytes,
             uploaded_bytes: stats.uploaded_bytes,
@@ -182,6 +218,8 @@ impl Report {
 /// Counts pieces while their events come, as the snapshots of statistics come later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PieceCount {
+    /// Those that came in this run.
+    pub(crate) downloaded: u32,
     completed: u32,
     pieces: u32,
 }
@@ -189,6 +227,7 @@ pub(crate) struct PieceCount {
 impl PieceCount {
     pub(crate) fn of(torrent: &Metainfo) -> Self {
         Self {
+            downloaded: 0,
             completed: 0,
             pieces: torrent.info().geometry().piece_count(),
         }
@@ -206,6 +245,7 @@ impl PieceCount {
             }
             Event::Torrent(_, TorrentEvent::PieceVerified(piece)) => {
                 self.completed += 1;
+                self.downloaded += 1;
                 Report::PieceCompleted {
                     piece: piece.get(),
                     completed: self.completed,
@@ -345,7 +385,23 @@ impl fmt::Display for Report {
                 "file {file} was changed by somebody else; it is checked again"
             ),
             Self::Stalled { reason } => f.write_str(reason),
-            Self::Completed { bytes, seconds } => {
+            Self::FileReplaced { path, bytes, .. } => write!(
+                f,
+                "{path} is there with {bytes} bytes, and no piece of it is the torrent's: it is replaced"
+            ),
+            Self::FileCut {
+                path, bytes, size, ..
+            } => write!(
+                f,
+                "{path} has {bytes} bytes, {} more than the torrent's: it is cut",
+                bytes - size
+            ),
+            Self::Completed {
+                bytes,
+                downloaded_pieces: 0,
+                ..
+            } => write!(f, "complete: all {} were there", ByteCount(*bytes)),
+            Self::Completed { bytes, seconds, .. } => {
                 write!(f, "complete: {} after {seconds:.1} s", ByteCount(*bytes))
             }
             Self::Stopping => f.write_str("stopping; Ctrl-C once more ends at once"),

@@ -10,6 +10,7 @@ use rarest_session::{Stats, TorrentState};
 
 use crate::byte_bar::bar_style;
 use crate::printable;
+use crate::quantity::counted;
 use crate::report::Report;
 
 /// How often lines of progress are printed where there is no terminal.
@@ -64,6 +65,11 @@ impl Reporter {
             Style::Bar(bar) => {
                 if report.is_for_terminals() {
                     bar.println(printable(&report.to_string()));
+                }
+                if let Report::Ready { torrents } = report {
+                    // Until there is something to tell of the only one.
+                    let torrents = counted(*torrents as u64, "torrent");
+                    bar.set_message(format!("serving {torrents}"));
                 }
                 Ok(())
             }
@@ -122,15 +128,14 @@ impl Reporter {
             // What is there is not known yet.
             return;
         }
-        let report = Report::progress(stats);
         if let Style::Bar(bar) = &self.style {
             bar.set_length(stats.verified_bytes + stats.missing_bytes);
             bar.set_position(stats.verified_bytes);
-            bar.set_message(report.to_string());
+            bar.set_message(Report::bar_text(stats));
             return;
         }
         self.last_progress = Some(Instant::now());
-        self.tell(&report);
+        self.tell(&Report::progress(stats));
     }
 }
 

@@ -8,11 +8,13 @@ use rarest_session::{Incomplete, Session, TorrentHandle, TorrentState};
 
 use crate::args::Seed;
 use crate::interrupt::Interrupt;
+use crate::network::STATE_FOLDER;
+use crate::place::Traces;
 use crate::report::Report;
 use crate::reporter::Reporter;
 use crate::source::{self, Authorities};
 use crate::watch::Watch;
-use crate::{Outcome, network};
+use crate::{Outcome, network, place};
 
 /// Loads everything, says READY, and stays.
 pub(crate) fn run(arguments: &Seed) -> Result<Outcome> {
@@ -24,17 +26,23 @@ pub(crate) fn run(arguments: &Seed) -> Result<Outcome> {
         folder.display()
     );
     let torrents = torrent_files(&arguments.torrents)?;
+    let state = folder.join(STATE_FOLDER);
+    let had_state = !place::is_absent(&state);
     let runtime = network::runtime()?;
     let outcome = runtime.block_on(async {
         let mut interrupt = Interrupt::listen()?;
         let session = network::session(&arguments.network, authorities.as_ref(), folder).await?;
         let reporter = Reporter::new(arguments.report, 0);
-        let outcome = serve(&session, &torrents, reporter, &mut interrupt).await;
+        let outcome = serve(&session, &torrents, folder, reporter, &mut interrupt).await;
         network::shut_down(&session).await;
         outcome
     });
     // A thread that hangs on a dead disk must not keep the program alive.
     runtime.shutdown_background();
+    if outcome.is_err() && !had_state {
+        // Nothing is in it, or it stays.
+        let _ = fs::remove_dir(state);
+    }
     outcome
 }
 
@@ -70,12 +78,13 @@ fn torrent_files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
 async fn serve(
     session: &Session,
     torrents: &[PathBuf],
+    folder: &Path,
     mut reporter: Reporter,
     interrupt: &mut Interrupt,
 ) -> Result<Outcome> {
     let events = session.events();
     let handles = tokio::select! {
-        handles = load(session, torrents, &mut reporter) => handles?,
+        handles = load(session, torrents, folder, &mut reporter) => handles?,
         () = interrupt.asked() => {
             reporter.tell(&Report::Stopping);
             return Ok(Outcome::Interrupted);
@@ -89,7 +98,10 @@ async fn serve(
     });
     let mut watch = Watch::new(reporter, events);
     if let [handle] = &handles[..] {
-        watch.stats = Some(handle.stats());
+        let stats = handle.stats();
+        let first = *stats.borrow();
+        watch.reporter.tell_progress(&first);
+        watch.stats = Some(stats);
     }
     drop(handles);
     tokio::select! {
@@ -105,6 +117,7 @@ async fn serve(
 async fn load(
     session: &Session,
     torrents: &[PathBuf],
+    folder: &Path,
     reporter: &mut Reporter,
 ) -> Result<Vec<TorrentHandle>> {
     let is_alone = torrents.len() == 1;
@@ -117,16 +130,21 @@ async fn load(
     };
     let mut added = Vec::with_capacity(torrents.len());
     for path in torrents {
-        match add(session, path, reporter).await {
-            Ok(handle) => added.push(handle),
+        match add(session, path, folder, reporter).await {
+            Ok(torrent) => added.push(torrent),
             Err(error) => left_out(error)?,
         }
     }
     let mut served = Vec::with_capacity(added.len());
-    for handle in added {
-        match start(&handle, reporter).await {
+    for Added { handle, traces } in added {
+        match start(&handle, folder, reporter).await {
             Ok(()) => served.push(handle),
-            Err(error) => left_out(error)?,
+            Err(error) => {
+                // Whether it is still there or not, it is not served.
+                let _ = session.remove_keeping_files(&handle).await;
+                traces.remove();
+                left_out(error)?;
+            }
         }
     }
     ensure!(
@@ -137,16 +155,29 @@ async fn load(
     Ok(served)
 }
 
+/// A torrent that was added, and what that may have made below the folder.
+struct Added {
+    handle: TorrentHandle,
+    traces: Traces,
+}
+
 /// Adds a torrent that does not move data yet.
-async fn add(session: &Session, path: &Path, reporter: &mut Reporter) -> Result<TorrentHandle> {
+async fn add(
+    session: &Session,
+    path: &Path,
+    folder: &Path,
+    reporter: &mut Reporter,
+) -> Result<Added> {
     let torrent = source::read_torrent(path)?;
     reporter.tell(&Report::loaded(&torrent));
+    let traces = Traces::before_adding(torrent.info(), folder);
     let added = session.add(torrent).paused().start().await;
-    added.with_context(|| path.display().to_string())
+    let handle = added.with_context(|| path.display().to_string())?;
+    Ok(Added { handle, traces })
 }
 
 /// Waits until it is known what is there, and begins to serve it.
-async fn start(handle: &TorrentHandle, reporter: &mut Reporter) -> Result<()> {
+async fn start(handle: &TorrentHandle, folder: &Path, reporter: &mut Reporter) -> Result<()> {
     let mut stats = handle.stats();
     let known = stats
         .wait_for(|now| now.state != TorrentState::Checking)
@@ -156,6 +187,9 @@ async fn start(handle: &TorrentHandle, reporter: &mut Reporter) -> Result<()> {
     let metainfo = handle.metainfo();
     let name = metainfo.info().name();
     if known.verified_pieces == 0 && known.pieces > 0 {
+        if let Some(hint) = place::hint(metainfo.info(), folder) {
+            bail!("nothing of `{name}` is there; {hint}");
+        }
         bail!(
             "nothing of `{name}` is there; --output names the folder that holds it, and `rarest download` fetches it"
         );

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use rarest_metainfo::{DEFAULT_MAX_TORRENT_LENGTH, Magnet, MagnetError, Metainfo, MetainfoError};
+use rarest_metainfo::{
+    DEFAULT_MAX_TORRENT_LENGTH, Magnet, MagnetError, Metainfo, MetainfoError, ParseOptions,
+};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Schemes of the web.
@@ -67,7 +69,7 @@ pub(crate) enum SourceError {
     },
     /// The file is longer than any torrent that is read.
     #[error(
-        "{} is no torrent: it has more than {DEFAULT_MAX_TORRENT_LENGTH} bytes",
+        "{} has more than {DEFAULT_MAX_TORRENT_LENGTH} bytes, the most that is read of a torrent",
         shown(path)
     )]
     TooLong {
@@ -116,7 +118,7 @@ pub(crate) fn torrent(from: &str, authorities: Option<&Authorities>) -> Result<M
         return Ok(read_torrent(Path::new(from))?);
     }
     let bytes = fetch(from, authorities).with_context(|| format!("cannot fetch {from}"))?;
-    Metainfo::parse(bytes).with_context(|| format!("what is at {from} is no torrent"))
+    Metainfo::parse(bytes).with_context(|| from.to_owned())
 }
 
 fn fetch(url: &str, authorities: Option<&Authorities>) -> Result<Vec<u8>> {
@@ -144,7 +146,7 @@ fn explained(error: ureq::Error) -> anyhow::Error {
             anyhow!("the server took more than {} s", FETCH_TIMEOUT.as_secs())
         }
         ureq::Error::BodyExceedsLimit(limit) => {
-            anyhow!("it has more than {limit} bytes, so it is no torrent")
+            anyhow!("it has more than {limit} bytes, the most that is read of a torrent")
         }
         other => other.into(),
     }
@@ -165,6 +167,18 @@ pub(crate) fn has_scheme(text: &str, schemes: &[&str]) -> bool {
         text.get(..scheme.len())
             .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
     })
+}
+
+/// Longest file that is taken for a torrent: other programs make longer ones than are read here.
+const MAX_OTHERS_TORRENT_LENGTH: usize = 100_000_000;
+
+/// Whether a file is a torrent, also one that is too long to be used.
+pub(crate) fn is_torrent(path: &Path) -> bool {
+    let options = ParseOptions::default().max_length(MAX_OTHERS_TORRENT_LENGTH);
+    let limit = MAX_OTHERS_TORRENT_LENGTH as u64;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    read.is_ok() && options.parse(bytes).is_ok()
 }
 
 /// Reads a `.torrent` file; never more of it than a torrent may have.

@@ -1,21 +1,20 @@
 //! `rarest verify`: the files of a torrent against its hashes.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use rarest_metainfo::{Bitfield, Info};
-use rarest_piece_store::{Check, FileStorage, OpenFiles, PieceStore};
+use anyhow::{Result, anyhow, ensure};
+use rarest_metainfo::{Bitfield, File, Info};
+use rarest_piece_store::{Check, FileStorage, PieceStore};
 use serde::Serialize;
 
 use crate::args::Verify;
 use crate::byte_bar::ByteBar;
-use crate::{Outcome, printable, say, source};
-
-/// Files that are kept open while they are read.
-const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
+use crate::network::open_files;
+use crate::quantity::counted;
+use crate::{Outcome, complain, place, printable, say, source};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -32,6 +31,23 @@ struct FileVerified<'a> {
     path: &'a str,
     size: u64,
     complete: bool,
+    state: FileState,
+    pieces: u32,
+    verified_pieces: u32,
+}
+
+/// What is there of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum FileState {
+    /// All of it.
+    Complete,
+    /// Nothing: there is no such file.
+    Missing,
+    /// Something, but not all of it is right.
+    Damaged,
+    /// It is there, but its bytes stand in pieces with those of missing files, and so cannot be verified.
+    Unknown,
 }
 
 /// Reads and hashes everything.
@@ -43,7 +59,7 @@ pub(crate) fn run(arguments: &Verify) -> Result<Outcome> {
         "there is no folder {}; --output names the one that holds the files",
         folder.display()
     );
-    let storage = FileStorage::new(&torrent, folder, OpenFiles::new(OPEN_FILES));
+    let storage = FileStorage::new(&torrent, folder, open_files());
     let store = PieceStore::new(storage, Arc::clone(&torrent));
     let bar = ByteBar::new("verifying");
     let piece_length = u64::from(torrent.info().geometry().nominal_piece_length());
@@ -58,11 +74,16 @@ pub(crate) fn run(arguments: &Verify) -> Result<Outcome> {
     if let Some(error) = checked.errors.into_iter().next() {
         return Err(error.into());
     }
-    let found = Verified::new(torrent.info(), &store.verified());
+    let found = Verified::new(torrent.info(), folder, &store.verified());
     if arguments.json {
         say(serde_json::to_string(&found)?)?;
     } else {
         found.print()?;
+    }
+    if found.verified_pieces == 0
+        && let Some(hint) = place::hint(torrent.info(), folder)
+    {
+        complain(&anyhow!(hint));
     }
     Ok(if found.complete {
         Outcome::Done
@@ -72,34 +93,81 @@ pub(crate) fn run(arguments: &Verify) -> Result<Outcome> {
 }
 
 impl<'a> Verified<'a> {
-    fn new(info: &'a Info, verified: &Bitfield) -> Self {
+    fn new(info: &'a Info, folder: &Path, verified: &Bitfield) -> Self {
         let pieces = info.geometry().piece_count();
         let verified_pieces = verified.count();
+        let is_missing = |file: File<'_>| place::is_absent(&folder.join(file.path()));
+        let missing: Vec<bool> = info
+            .files()
+            .map(|file| !file.is_padding() && is_missing(file))
+            .collect();
+        let mut of_missing = Bitfield::empty(info.geometry());
+        for file in info.files() {
+            if missing[file.index().as_usize()] {
+                for piece in info.pieces_of(file.index()) {
+                    of_missing.insert(piece);
+                }
+            }
+        }
         let files = info.files().filter(|file| !file.is_padding());
-        let files = files.map(|file| FileVerified {
-            path: file.path(),
-            size: file.length(),
-            complete: info
-                .pieces_of(file.index())
-                .all(|piece| verified.contains(piece)),
-        });
+        let files: Vec<_> = files
+            .map(|file| {
+                let of_file = || info.pieces_of(file.index());
+                let mut unverified = of_file()
+                    .filter(|&piece| !verified.contains(piece))
+                    .peekable();
+                let state = if missing[file.index().as_usize()] {
+                    FileState::Missing
+                } else if unverified.peek().is_none() {
+                    FileState::Complete
+                } else if unverified.all(|piece| of_missing.contains(piece)) {
+                    FileState::Unknown
+                } else {
+                    FileState::Damaged
+                };
+                let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                FileVerified {
+                    path: file.path(),
+                    size: file.length(),
+                    complete: state == FileState::Complete,
+                    state,
+                    pieces: count(of_file().count()),
+                    verified_pieces: count(
+                        of_file().filter(|&piece| verified.contains(piece)).count(),
+                    ),
+                }
+            })
+            .collect();
         Self {
             name: info.name(),
             pieces,
             verified_pieces,
-            complete: verified_pieces == pieces,
-            files: files.collect(),
+            complete: verified_pieces == pieces && files.iter().all(|file| file.complete),
+            files,
         }
     }
 
     fn print(&self) -> io::Result<()> {
-        for file in self.files.iter().filter(|file| !file.complete) {
-            say(format_args!("incomplete: {}", printable(file.path)))?;
+        for file in &self.files {
+            let path = printable(file.path);
+            match file.state {
+                FileState::Complete => {}
+                FileState::Missing => say(format_args!("missing: {path}"))?,
+                FileState::Damaged => say(format_args!(
+                    "damaged or incomplete: {path}, {} of {} right",
+                    file.verified_pieces,
+                    counted(file.pieces.into(), "piece")
+                ))?,
+                FileState::Unknown => say(format_args!(
+                    "cannot be verified: {path}, as it shares pieces with missing files"
+                ))?,
+            }
         }
         let name = printable(self.name);
         say(format_args!(
-            "{name}: {} of {} pieces are right",
-            self.verified_pieces, self.pieces
+            "{name}: {} of {} right",
+            self.verified_pieces,
+            counted(self.pieces.into(), "piece")
         ))
     }
 }

@@ -36,6 +36,8 @@ fn the_manual_page_has_a_section_for_each_command() {
     assert!(page.contains(".TH rarest"));
     assert!(page.contains("RAREST DOWNLOAD"));
     assert!(page.contains("limit\\-down"));
+    assert!(page.contains("2MiB"));
+    assert!(!page.contains("download(1)"), "there is one page");
 }
 
 #[test]

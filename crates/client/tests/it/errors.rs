@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::payload::Folder;
-use crate::process::{Running, fails, succeeds, words};
+use crate::process::{Running, fails, run, succeeds, words};
 
 /// The arguments of each command that reads a torrent.
 fn readers<'a>(torrent: &'a Path, output: &'a Path) -> [Vec<&'a str>; 5] {
@@ -125,6 +125,49 @@ fn nothing_to_seed_is_told_and_nothing_is_made() {
     assert!(!copy.join("content").exists());
 }
 
+/// Everything below a folder, by path.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_seed_with_the_wrong_folder_leaves_nothing_behind_and_names_the_right_one() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    let own = folder.seed().join("content");
+    let before = below(&folder.seed());
+    let line = fails(1, words!["seed", &torrent, "--output", &own]);
+    assert!(line.contains("nothing of `content` is there"), "{line}");
+    let right = format!("--output {}\n", folder.seed().display());
+    assert!(line.ends_with(&right), "{line}");
+    assert_eq!(below(&folder.seed()), before);
+
+    let output = run(words!["verify", &torrent, "--output", &own]);
+    assert_eq!(output.status.code(), Some(3));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.ends_with(&right), "{line}");
+
+    // Files of the same names with nothing of the torrent in them.
+    let copy = folder.copy();
+    fs::create_dir_all(copy.join("content")).unwrap();
+    fs::write(copy.join("content/a.bin"), "something else").unwrap();
+    let before = below(&copy);
+    fails(1, words!["seed", &torrent, "--output", &copy]);
+    assert_eq!(below(&copy), before);
+}
+
 #[test]
 fn one_damaged_torrent_among_many_is_told_and_left_out() {
     let folder = Folder::with_file(100_000);
@@ -226,6 +269,16 @@ fn a_tracker_that_is_none_is_refused_by_create() {
         ],
     );
     assert!(line.contains("ftp://tracker.example"), "{line}");
+    for (flag, url) in [
+        ("--tracker", "http:/tracker/announce"),
+        ("--tracker", "http:///announce"),
+        ("--web-seed", "https:///"),
+    ] {
+        let out = folder.path("new.torrent");
+        let line = fails(1, words!["create", &content, flag, url, "-o", &out]);
+        assert!(line.contains(url), "{line}");
+        assert!(!out.exists());
+    }
 }
 
 #[test]
@@ -290,6 +343,15 @@ fn create_overwrites_a_torrent_and_nothing_else() {
         said.contains("in the place of the torrent that was there"),
         "{said}"
     );
+    // One of another program, longer than is read.
+    let bytes = fs::read(&torrent).unwrap();
+    let comment = "x".repeat(10_000_000);
+    let long = format!("d7:comment{}:{comment}", comment.len()).into_bytes();
+    fs::write(&torrent, [&long, &bytes[1..]].concat()).unwrap();
+    let line = fails(1, words!["inspect", &torrent]);
+    assert!(line.contains("the most that is read"), "{line}");
+    succeeds(words!["create", &content, "-o", &torrent]);
+    succeeds(words!["inspect", &torrent]);
     let nowhere = folder.path("nowhere/content.torrent");
     let line = fails(1, words!["create", &content, "-o", nowhere]);
     assert!(line.contains("there is no folder"), "{line}");
@@ -305,4 +367,11 @@ fn what_cannot_be_shared_is_named() {
         let line = fails(1, words!["create", &content, "--piece-length", length]);
         assert!(line.contains("at most 256 MiB"), "{line}");
     }
+    let long = Folder::with_file(600_000);
+    let content = long.seed().join("content");
+    let out = long.path("content.torrent");
+    let arguments = words!["create", &content, "-o", &out, "--piece-length", "1"];
+    let line = fails(1, arguments);
+    assert!(line.contains("longer pieces make it shorter"), "{line}");
+    assert!(!out.exists());
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::payload::{Folder, bytes};
-use crate::process::{run, run_unread, succeeds};
+use crate::process::{run, run_unread, succeeds, words};
 
 #[test]
 fn what_is_created_verifies_and_inspects_in_every_format() {
@@ -52,6 +52,66 @@ fn flags_of_create_stand_in_the_torrent() {
     );
     assert_eq!(shown["private"], true);
     assert_eq!(shown["comment"], "hello");
+}
+
+#[test]
+fn verify_tells_missing_from_damaged() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&["--format", "v2"]);
+    let content = folder.seed().join("content");
+    fs::remove_file(content.join("b/c.bin")).unwrap();
+    fs::remove_file(content.join("b/empty")).unwrap();
+    let mut damaged = fs::read(content.join("a.bin")).unwrap();
+    damaged[20_000] ^= 1;
+    fs::write(content.join("a.bin"), damaged).unwrap();
+    let arguments = words!["verify", torrent, "--output", folder.seed(), "--json"];
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(3));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let files: Vec<_> = found["files"].as_array().unwrap().iter().collect();
+    let states: Vec<_> = files.iter().map(|file| &file["state"]).collect();
+    assert_eq!(states, ["damaged", "missing", "missing", "complete"]);
+    assert_eq!(files[0]["pieces"], 7);
+    assert_eq!(files[0]["verified_pieces"], 6);
+    assert_eq!(files[2]["complete"], false);
+    assert_eq!(found["complete"], false);
+}
+
+#[test]
+fn a_file_in_a_piece_with_a_missing_one_is_not_called_damaged() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    fs::remove_file(folder.seed().join("content/d.bin")).unwrap();
+    let arguments = ["verify", torrent.to_str().unwrap(), "--output"];
+    let output = run(arguments
+        .into_iter()
+        .chain([folder.seed().to_str().unwrap()]));
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("missing: content/d.bin"), "{said}");
+    assert!(
+        said.contains("cannot be verified: content/b/c.bin"),
+        "{said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn create_says_what_it_leaves_out_and_what_it_follows() {
+    let folder = Folder::with_files();
+    let content = folder.seed().join("content");
+    fs::write(folder.path("far"), "far away").unwrap();
+    std::os::unix::fs::symlink(folder.path("far"), content.join("near")).unwrap();
+    std::os::unix::fs::symlink("nothing", content.join("dangling")).unwrap();
+    let out = folder.path("new.torrent");
+    let output = run(words!["create", &content, "-o", &out]);
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("dangling is left out"), "{told}");
+    assert!(
+        told.contains("near is a link to a file elsewhere"),
+        "{told}"
+    );
 }
 
 #[test]

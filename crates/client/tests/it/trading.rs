@@ -50,6 +50,39 @@ fn a_download_is_complete_and_ends_with_0() {
 }
 
 #[test]
+fn a_file_that_is_replaced_is_told() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    let (torrent, seed, copy) = (torrent.to_str().unwrap(), folder.seed(), folder.copy());
+    fs::create_dir_all(copy.join("content")).unwrap();
+    fs::write(copy.join("content/a.bin"), vec![7; 200_000]).unwrap();
+    let longer = [fs::read(seed.join("content/d.bin")).unwrap(), vec![7; 9]].concat();
+    fs::write(copy.join("content/d.bin"), longer).unwrap();
+    let mut seed = Running::start(["seed", torrent, "--output", seed.to_str().unwrap()]);
+    let port = seed.wait_for("listening")["port"].to_string();
+    seed.wait_for("ready");
+    let peer = format!("localhost:{port}");
+    let arguments = ["download", torrent, "--output", copy.to_str().unwrap()];
+    let arguments: Vec<_> = arguments.into_iter().chain(["--peer", &peer]).collect();
+    let mut download = Running::start(&arguments);
+    let replaced = download.wait_for("file_replaced");
+    assert_eq!(replaced["path"], "content/a.bin");
+    assert_eq!(replaced["bytes"], 200_000);
+    // Its first piece is in part that of another file.
+    let cut = download.wait_for("file_cut");
+    assert_eq!(cut["path"], "content/d.bin");
+    assert!(download.wait_for("checked")["verified_pieces"].as_u64() > Some(0));
+    assert!(download.wait_for("completed")["downloaded_pieces"].as_u64() > Some(0));
+    assert!(download.end().success());
+    assert_same(&folder.seed().join("content"), &copy.join("content"));
+
+    // All of it is right now, and has resume data.
+    let mut again = Running::start(&arguments);
+    assert_eq!(again.wait_for("completed")["downloaded_pieces"], 0);
+    assert!(again.end().success());
+}
+
+#[test]
 fn a_selected_file_comes_alone() {
     let folder = Folder::with_files();
     let torrent = folder.torrent(&[]);
