@@ -176,7 +176,7 @@ impl Report {
     /// How far it is in the width of a terminal, what matters most first: what does not fit is cut off.
     pub(crate) fn bar_text(stats: &Stats) -> String {
         let (down, up) = (ByteCount(stats.download_rate), ByteCount(stats.upload_rate));
-        let peers = format!("{} of {} peers", stats.connected_peers, stats.known_peers);
+        let peers = format!("{}/{} peers", stats.connected_peers, stats.known_peers);
         if stats.is_complete() {
             let sent = ByteCount(stats.uploaded_bytes);
             return format!("complete, {up}/s up, {peers}, {sent} sent");
@@ -452,6 +452,20 @@ mod tests {
         let gap = Some(Report::Missed { events: 7 });
         assert_eq!(Report::of(Event::Missed(7)), gap);
         assert_eq!(pieces.report(Event::Missed(7)), gap);
+    }
+
+    #[test]
+    fn rates_peers_and_the_time_left_fit_beside_the_bar_in_80_columns() {
+        let mut stats = Stats::default();
+        stats.state = rarest_session::TorrentState::Downloading;
+        (stats.verified_bytes, stats.missing_bytes) = (99 << 30, 1 << 30);
+        (stats.download_rate, stats.upload_rate) = (99 << 20, 9 << 20);
+        (stats.connected_peers, stats.known_peers) = (1, 1);
+        stats.time_left = Some(Duration::from_secs(3599));
+        let text = Report::bar_text(&stats);
+        let end = text.find("peers").unwrap() + "peers".len();
+        assert!(end <= 80 - "================ ".len(), "{text}");
+        assert!(text.contains("59m59s left"), "{text}");
     }
 
     #[test]
