@@ -1,7 +1,8 @@
 //! `package`: every crate as it would be published.
 
+use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -15,6 +16,44 @@ pub(crate) const TASK: Task = Task {
         Mend: commit what is changed; move a file that a crate needs into the crate; leave large fixtures out.",
     run,
 };
+
+/// Removes what cargo keeps of packages that were verified before. It takes a crate of the same name and version for the same crate, and
+/// would build what depends on it with the contents that it had the last time.
+fn forget_unpacked() -> Result<()> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let Some(home) = home else {
+        return Ok(());
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    for member in cargo::members()? {
+        let name = format!("{}-{version}", member.package);
+        for registry in folder_registries(&home.join("registry/src")) {
+            let unpacked = registry.join(&name);
+            if unpacked.exists() {
+                fs::remove_dir_all(unpacked)?;
+            }
+        }
+        for registry in folder_registries(&home.join("registry/cache")) {
+            let package = registry.join(format!("{name}.crate"));
+            if package.exists() {
+                fs::remove_file(package)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Registries that lie in a folder, as that of `cargo package`, have no host to be named after.
+fn folder_registries(kept: &Path) -> Vec<PathBuf> {
+    let has_no_host = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with('-');
+    // Where there is no folder, nothing is kept.
+    let entries = fs::read_dir(kept).into_iter().flatten().flatten();
+    entries
+        .filter(has_no_host)
+        .map(|entry| entry.path())
+        .collect()
+}
 
 /// A crate above this size holds something that its users do not need.
 const MAX_PACKAGE_BYTES: u64 = 1024 * 1024;
@@ -32,6 +71,7 @@ fn run(mut parser: lexopt::Parser) -> Result<()> {
         Some(other) => return Err(other.unexpected().into()),
     }
     crate::no_more_flags(parser)?;
+    forget_unpacked()?;
     cargo::run(&mut command)?;
     let metadata = cargo::metadata("Cargo.toml")?;
     let folder = Path::new(cargo::string(&metadata, "target_directory")?).join("package");
