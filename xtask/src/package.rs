@@ -19,14 +19,14 @@ pub(crate) const TASK: Task = Task {
 
 /// Removes what cargo keeps of packages that were verified before. It takes a crate of the same name and version for the same crate, and
 /// would build what depends on it with the contents that it had the last time.
-fn forget_unpacked() -> Result<()> {
+fn forget_unpacked(members: &[cargo::Member]) -> Result<()> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     let Some(home) = home else {
         return Ok(());
     };
     let version = env!("CARGO_PKG_VERSION");
-    for member in cargo::members()? {
+    for member in members {
         let name = format!("{}-{version}", member.package);
         for registry in folder_registries(&home.join("registry/src")) {
             let unpacked = registry.join(&name);
@@ -39,6 +39,26 @@ fn forget_unpacked() -> Result<()> {
             if package.exists() {
                 fs::remove_file(package)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Has cargo build the crates anew: what comes from a registry is taken for unchanged.
+fn forget_built(fingerprints: &Path, members: &[cargo::Member]) -> Result<()> {
+    let is_hash = |rest: &str| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit());
+    // Where there is no folder, nothing was built.
+    for entry in fs::read_dir(fingerprints).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = members.iter().any(|member| {
+            let rest = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(&member.package));
+            rest.and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(is_hash)
+        });
+        if is_ours {
+            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
@@ -71,11 +91,13 @@ fn run(mut parser: lexopt::Parser) -> Result<()> {
         Some(other) => return Err(other.unexpected().into()),
     }
     crate::no_more_flags(parser)?;
-    forget_unpacked()?;
-    cargo::run(&mut command)?;
     let metadata = cargo::metadata("Cargo.toml")?;
-    let folder = Path::new(cargo::string(&metadata, "target_directory")?).join("package");
+    let target = Path::new(cargo::string(&metadata, "target_directory")?);
     let members = cargo::members()?;
+    forget_unpacked(&members)?;
+    forget_built(&target.join("debug/.fingerprint"), &members)?;
+    cargo::run(&mut command)?;
+    let folder = target.join("package");
     let mut failures = Vec::new();
     for member in &members {
         let listed = cargo::output(&mut cargo::cargo(&[
