@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 use rarest_metainfo::{InfoHash, PeerId};
 
 /// What stands before the reserved bits: the length of the protocol's name, and the name.
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+pub(crate) const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// What each side says first: which protocol extensions it speaks, for which swarm it came, and who it is.
 ///

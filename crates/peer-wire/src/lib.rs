@@ -11,6 +11,8 @@ pub mod extension;
 mod handshake;
 pub mod limits;
 mod message;
+#[cfg(feature = "mse")]
+pub mod mse;
 mod peer_priority;
 
 pub use allowed_fast::allowed_fast_set;

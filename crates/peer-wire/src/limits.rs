@@ -92,3 +92,12 @@ pub const HASH_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// these are some 400,000 `have` or 240,000 `reject request` messages. The `have` messages for what we had when the
 /// metadata of a magnet link came are not counted.
 pub const MAX_OUTPUT_BACKLOG: usize = 4 * 1024 * 1024;
+
+/// Longest padding in a handshake of MSE, in bytes, and so how far its next part is looked for behind it (MSE: 512).
+#[cfg(feature = "mse")]
+pub const MAX_MSE_PAD_LENGTH: usize = 512;
+
+/// Longest payload that is sent along with a handshake of MSE, in bytes: its length has 16 bits. Nothing is held because of it; it is read
+/// like all that follows.
+#[cfg(feature = "mse")]
+pub const MAX_MSE_PAYLOAD_LENGTH: u16 = u16::MAX;

@@ -13,6 +13,12 @@ mod frames;
 mod handshake;
 mod hashes;
 mod limits;
+#[cfg(feature = "mse")]
+mod mse;
+#[cfg(feature = "mse")]
+mod mse_corpus;
+#[cfg(feature = "mse")]
+mod mse_strangers;
 mod output;
 mod pair;
 mod pieces;
