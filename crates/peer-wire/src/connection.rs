@@ -31,7 +31,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use rarest_metainfo::{Bitfield, Block, Geometry, PeerId};
 
 pub use command::Command;
-pub use config::{Config, LocalPieces, LocalTorrent, Role, SwarmId};
+pub use config::{Config, LocalPieces, LocalTorrent, Privacy, Role, SwarmId};
 pub use error::{CloseReason, ProtocolViolation};
 pub use event::Event;
 pub use output::Output;

@@ -65,6 +65,12 @@ impl Extensions {
         Self(extensions.into_iter().fold(0, |bits, it| bits | it.bit()))
     }
 
+    /// Those of the set that are not in `others`.
+    #[must_use]
+    pub fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// Whether the extension is in the set.
     #[must_use]
     pub fn contains(self, extension: Extension) -> bool {

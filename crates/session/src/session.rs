@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rarest_metainfo::PeerId;
 use rarest_peer_wire::connection;
+use rarest_peer_wire::{Extension, Extensions};
 use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles, ReadBuffers};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -103,6 +104,7 @@ impl Session {
         let peer_id = new_peer_id();
         let mut connection_config = connection::Config::new(peer_id);
         connection_config.client = Some(CLIENT_NAME.to_owned());
+        connection_config.extensions = Extensions::only([Extension::DontHave, Extension::Pex]);
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
         let (announcer, announcing) = Announcer::new(&config)?;
         let disk = Disk::start("rarest-disk", config.disk_threads).map_err(StartError::Thread)?;

@@ -430,6 +430,7 @@ impl Driver {
         let store = &self.disk.store;
         let config = rarest_swarm::Config {
             seed: rand::random(),
+            privacy: self.privacy(),
             max_half_open: self.shared.config.max_half_open,
             ..rarest_swarm::Config::default()
         };

@@ -12,5 +12,5 @@ mod world;
 pub use disk::{Content, DiskModel, Reads};
 pub use log::Log;
 pub use network::{Link, Network};
-pub use swarm::{Dialect, Habit, NodeId, NodeModel, Serving};
+pub use swarm::{Dialect, Habit, Introduction, NodeId, NodeModel, Serving};
 pub use world::{Unfinished, World};

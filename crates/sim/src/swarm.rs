@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::{Config as ConnectionConfig, Connection};
 use rarest_peer_wire::limits::MAX_INCOMING_REQUESTS;
+use rarest_peer_wire::{Extension, Extensions};
 use rarest_swarm::{Config, PeerKey, Start, Torrent, UploadSlots};
 
 use crate::disk::{Content, Disk, DiskModel};
@@ -31,6 +32,8 @@ pub struct NodeModel {
     pub dialect: Dialect,
     /// What it has when it joins.
     pub serving: Serving,
+    /// Whom it knows of.
+    pub introduction: Introduction,
     /// When it joins.
     pub joins_after: Duration,
     /// Requests that it lets a peer leave unanswered.
@@ -72,6 +75,15 @@ pub enum Serving {
     Nothing,
 }
 
+/// How a node finds its first peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Introduction {
+    /// A tracker tells it of everybody, again and again.
+    Tracker,
+    /// It knows these, and learns of others by what they tell or who dials it (BEP 11).
+    Acquaintances(Vec<NodeId>),
+}
+
 impl NodeModel {
     /// A seed on fibre.
     #[must_use]
@@ -91,6 +103,7 @@ impl NodeModel {
             habit: Habit::Honest,
             dialect: Dialect::Modern,
             serving: Serving::Nothing,
+            introduction: Introduction::Tracker,
             joins_after: Duration::ZERO,
             request_queue: MAX_INCOMING_REQUESTS,
             max_peers: 40,
@@ -243,6 +256,7 @@ impl Node {
         };
         let mut connection = ConnectionConfig::new(peer_id);
         connection.listen_port = Some(PORT);
+        connection.extensions = Extensions::only([Extension::DontHave, Extension::Pex]);
         connection.max_incoming_requests = model.request_queue;
         Self {
             torrent: Torrent::new(config, start, now),

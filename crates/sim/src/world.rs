@@ -22,7 +22,7 @@ use crate::clock::Agenda;
 use crate::disk::Content;
 use crate::log::Log;
 use crate::network::Network;
-use crate::swarm::{End, EndId, Habit, Node, NodeId, NodeModel, Presence};
+use crate::swarm::{End, EndId, Habit, Introduction, Node, NodeId, NodeModel, Presence};
 
 /// Addresses that a node learns with each announce.
 const ANNOUNCED_PEERS: usize = 50;
@@ -342,7 +342,22 @@ impl World {
             self.agenda
                 .plan_in(Duration::ZERO, Happening::ChangeMind(id));
         }
-        self.announce(id);
+        match self.nodes[id.0].model.introduction.clone() {
+            Introduction::Tracker => self.announce(id),
+            Introduction::Acquaintances(known) => {
+                let addrs: Vec<_> = known
+                    .iter()
+                    .map(|&other| self.nodes[other.0].addr)
+                    .collect();
+                self.introduce(id, PeerSource::User, &addrs);
+            }
+        }
+    }
+
+    fn introduce(&mut self, id: NodeId, source: PeerSource, addrs: &[SocketAddr]) {
+        let now = self.agenda.now();
+        self.nodes[id.0].torrent.add_peers(now, source, addrs);
+        self.attend(id);
     }
 
     fn announce(&mut self, id: NodeId) {
@@ -358,13 +373,9 @@ impl World {
             .collect();
         addrs.shuffle(&mut self.rng);
         addrs.truncate(ANNOUNCED_PEERS);
-        let now = self.agenda.now();
-        self.nodes[id.0]
-            .torrent
-            .add_peers(now, PeerSource::Tracker, &addrs);
         self.agenda
             .plan_in(ANNOUNCE_INTERVAL, Happening::Announce(id));
-        self.attend(id);
+        self.introduce(id, PeerSource::Tracker, &addrs);
     }
 
     fn gone(&mut self, id: NodeId) {

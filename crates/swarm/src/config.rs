@@ -1,5 +1,7 @@
 //! What may be set for a torrent.
 
+use rarest_peer_wire::connection::Privacy;
+
 /// The limits of one torrent.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub upload_slots: UploadSlots,
     /// Most requests in flight to one peer, below what the peer itself allows.
     pub max_requests_per_peer: usize,
+    /// Whether peers may tell each other of peers (BEP 11, BEP 27).
+    pub privacy: Privacy,
     /// Where all randomness of the torrent comes from: the same seed and inputs give the same outputs.
     pub seed: u64,
 }
@@ -45,6 +49,7 @@ impl Default for Config {
             max_half_open: 30,
             upload_slots: UploadSlots::Automatic,
             max_requests_per_peer: crate::limits::MAX_REQUESTS_PER_PEER,
+            privacy: Privacy::Public,
             seed: 0,
         }
     }

@@ -9,6 +9,7 @@ mod input;
 pub mod limits;
 mod output;
 mod peer_book;
+mod peer_exchange;
 mod peers;
 mod picker;
 mod piece;
@@ -27,6 +28,6 @@ pub use output::{
     BanReason, BlockData, CompletePiece, Digests, DisconnectReason, Output, TorrentEvent,
 };
 pub use priority::Priority;
-pub use rarest_peer_wire::connection::Direction;
+pub use rarest_peer_wire::connection::{Direction, Privacy};
 pub use stats::{PeerStats, Stats};
 pub use torrent::Torrent;

@@ -81,6 +81,24 @@ pub const HAVE_INTERVAL: Duration = Duration::from_millis(25);
 /// Addresses that a torrent remembers. Trackers and peers can name any number.
 pub const MAX_KNOWN_PEERS: usize = 4000;
 
+/// Shortest time between two messages to one peer that tell it of others (BEP 11).
+pub const PEER_EXCHANGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When a peer is first told of others: after a moment in which there may be more of them, as the next message is a minute away.
+pub const PEER_EXCHANGE_DELAY: Duration = Duration::from_secs(5);
+
+/// Peers of each kind, met and lost, that one message tells of or is heard on (BEP 11).
+pub const MAX_EXCHANGED: usize = 50;
+
+/// Messages beyond one a minute that a peer may send: clocks differ, and some clients send two at the beginning. What is beyond is not read.
+pub const MAX_EARLY_EXCHANGES: u32 = 2;
+
+/// Peers that left and that others may still have to be told of. Who is not told finds out when it dials.
+pub const MAX_LOST_REMEMBERED: usize = 1000;
+
+/// Addresses that were told by peers at one address, and where nobody has been reached yet, that a torrent remembers: four messages.
+pub const MAX_TOLD_BY_ONE: usize = 200;
+
 /// Addresses remembered as our own. There are few ways to reach oneself; who makes us believe in more, by answering
 /// with our id, is dialled again.
 pub const MAX_OWN_ADDRESSES: usize = 16;

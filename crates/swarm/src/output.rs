@@ -79,6 +79,8 @@ pub enum DisconnectReason {
     Paused,
     /// The place is given to another peer, this one being of no use.
     Replaced,
+    /// The peer sent a message of an extension that cannot be read.
+    UnreadableMessage,
     /// We have far more or fewer pieces than the peer was told: it is told anew when it is connected again.
     PiecesChanged,
 }

@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 use crate::PeerSource;
 use crate::limits::{
     FIRST_BACK_OFF, MAX_BACK_OFF, MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS, MAX_OWN_ADDRESSES,
+    MAX_TOLD_BY_ONE,
 };
 
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct PeerBook {
     banned_order: VecDeque<IpAddr>,
     /// Addresses that turned out to be our own.
     ours: BTreeSet<SocketAddr>,
+    /// How many of the known addresses each peer told us of.
+    told: BTreeMap<IpAddr, usize>,
 }
 
 /// What stands first is dialled first.
@@ -38,6 +41,8 @@ struct Entry {
     rank: Rank,
     state: State,
     completeness: Completeness,
+    /// The peer that told of it, until somebody was reached there.
+    told_by: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +92,42 @@ impl PeerBook {
             rank,
             state: State::Ready,
             completeness: Completeness::Unknown,
+            told_by: None,
         };
         self.known.insert(addr, entry);
         self.ready.insert((rank, addr));
         true
+    }
+
+    /// Learns an address of a peer, unless it has told us of so many already. Says whether it may be dialled and is new.
+    pub(crate) fn add_told(
+        &mut self,
+        addr: SocketAddr,
+        source: PeerSource,
+        teller: IpAddr,
+        rng: &mut impl Rng,
+    ) -> bool {
+        let told = self.told.get(&teller).copied().unwrap_or_default();
+        if told >= MAX_TOLD_BY_ONE || !self.add(addr, source, rng) {
+            return false;
+        }
+        if let Some(entry) = self.known.get_mut(&addr) {
+            entry.told_by = Some(teller);
+            *self.told.entry(teller).or_default() += 1;
+        }
+        true
+    }
+
+    /// It counts no longer among what a peer told.
+    fn forget_teller(&mut self, teller: Option<IpAddr>) {
+        if let Some(teller) = teller
+            && let Some(told) = self.told.get_mut(&teller)
+        {
+            *told -= 1;
+            if *told == 0 {
+                self.told.remove(&teller);
+            }
+        }
     }
 
     /// Drops the address that would be dialled last. Those dialled or connected stay.
@@ -108,6 +145,7 @@ impl PeerBook {
             return false;
         };
         self.unlist(addr, entry);
+        self.forget_teller(entry.told_by);
         true
     }
 
@@ -189,7 +227,9 @@ impl PeerBook {
             let before = *entry;
             entry.rank.failures = 0;
             entry.state = State::Connected;
+            entry.told_by = None;
             self.unlist(addr, before);
+            self.forget_teller(before.told_by);
         }
     }
 

@@ -7,7 +7,9 @@ use std::time::Instant;
 use rarest_metainfo::PeerId;
 use rarest_peer_wire::Reserved;
 use rarest_peer_wire::connection::{Command, Role};
+use rarest_peer_wire::extension::pex::PexFlags;
 
+use crate::peer_exchange::{Hearing, Told};
 use crate::picker::PeerPieces;
 use crate::piece::PeerSlot;
 use crate::pipeline::Pipeline;
@@ -36,6 +38,12 @@ pub(crate) struct Peer {
     pub(crate) upload: Rate,
     /// When one side last wanted something of the other.
     pub(crate) last_use: Instant,
+    /// What it speaks, as others are told of it.
+    pub(crate) speaks: PexFlags,
+    /// How far it was told of other peers, if it wants to be.
+    pub(crate) told: Option<Told>,
+    /// How much it may tell us of others; none before it was about to.
+    pub(crate) hearing: Option<Hearing>,
     /// Commands that were not handed out yet.
     pub(crate) outbox: Vec<Command>,
 }

@@ -3,6 +3,7 @@
 mod connections;
 mod consistency;
 mod events;
+mod exchange;
 mod marks;
 mod news;
 mod pieces;
@@ -22,6 +23,7 @@ use crate::choker::{Change, Choker, Mode};
 use crate::limits::SNUB_CHECK_INTERVAL;
 use crate::output::{DisconnectReason, Output, TorrentEvent};
 use crate::peer_book::PeerBook;
+use crate::peer_exchange::PeerExchange;
 use crate::peers::Peers;
 use crate::picker::Picker;
 use crate::piece::PeerSlot;
@@ -44,6 +46,7 @@ pub struct Torrent {
     pub(crate) choker: Choker,
     pub(crate) book: PeerBook,
     pub(crate) peers: Peers,
+    pub(crate) exchange: PeerExchange,
     suspicion: Suspicion,
     rng: Xoshiro256PlusPlus,
     activity: Activity,
@@ -124,6 +127,7 @@ impl Torrent {
             choker: Choker::new(config.upload_slots, now),
             book: PeerBook::default(),
             peers: Peers::default(),
+            exchange: PeerExchange::default(),
             suspicion: Suspicion::default(),
             rng: Xoshiro256PlusPlus::seed_from_u64(config.seed),
             activity: Activity::Running,
@@ -318,6 +322,7 @@ impl Torrent {
         if now >= self.next_snub_check {
             self.next_snub_check = now + SNUB_CHECK_INTERVAL;
             self.check_snubs(now);
+            self.exchange_peers(now);
             self.refill_hungry(now);
         }
         self.settle(now);

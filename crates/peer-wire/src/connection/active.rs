@@ -16,9 +16,9 @@ use super::outward::Outward;
 use super::remote_pieces::{FirstWord, RemotePieces, known_piece};
 use super::requests::Requests;
 use super::uploads::Uploads;
-use super::{Command, Config, Dialect, Event, LocalTorrent, ProtocolViolation};
+use super::{Command, Config, Dialect, Event, LocalTorrent, Privacy, ProtocolViolation};
 use crate::Codec;
-use crate::extension::{Extension, donthave};
+use crate::extension::{Extension, Extensions, donthave};
 use crate::handshake::{Handshake, Reserved};
 use crate::limits::{MAX_LATE_HAVE_ALLS, MAX_SUGGESTIONS};
 use crate::message::{HashRange, Message};
@@ -44,6 +44,8 @@ pub(super) struct Active {
     requests: Requests,
     pub(super) uploads: Uploads,
     hash_requests: HashRequests,
+    /// Those that we speak in this swarm.
+    extensions: Extensions,
     /// Under which number the peer wants each extension; 0 is not at all.
     remote_ids: [u8; Extension::ALL.len()],
     pub(super) last_received: Instant,
@@ -92,6 +94,7 @@ impl Active {
             requests: Requests::new(dialect, config.request_timeout),
             uploads: Uploads::new(config.max_incoming_requests),
             hash_requests: HashRequests::default(),
+            extensions: torrent.privacy.allowed(config.extensions),
             remote_ids: [0; Extension::ALL.len()],
             last_received: now,
             config,
@@ -103,6 +106,7 @@ impl Active {
             this.send_extension_handshake(now, &handshake, out);
         }
         if let Some(port) = this.config.dht_port
+            && torrent.privacy == Privacy::Public
             && remote.reserved.has(Reserved::DHT)
         {
             out.send(now, &Message::Port(port));

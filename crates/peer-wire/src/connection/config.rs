@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rarest_metainfo::{Bitfield, Geometry, InfoHash, PeerId};
 
-use crate::extension::Extensions;
+use crate::extension::{Extension, Extensions};
 use crate::limits::{MAX_INCOMING_REQUESTS, REQUEST_TIMEOUT};
 
 /// What all connections of a client have in common. Share it behind an `Arc`.
@@ -37,7 +37,7 @@ impl Config {
             client: None,
             listen_port: None,
             dht_port: None,
-            extensions: Extensions::only([crate::Extension::DontHave]),
+            extensions: Extensions::only([Extension::DontHave]),
             max_incoming_requests: MAX_INCOMING_REQUESTS,
             request_timeout: REQUEST_TIMEOUT,
         }
@@ -76,6 +76,8 @@ pub struct LocalTorrent {
     pub metadata_size: Option<u32>,
     /// Whether we want anything of peers (BEP 21).
     pub role: Role,
+    /// Whether peers may be told of it.
+    pub privacy: Privacy,
 }
 
 /// The pieces of a torrent, and those that we have.
@@ -99,6 +101,28 @@ pub enum Role {
     UploadOnly,
 }
 
+/// Who may tell of the peers of a torrent.
+///
+/// Source: [BEP 27](https://www.bittorrent.org/beps/bep_0027.html).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Privacy {
+    /// Anybody.
+    #[default]
+    Public,
+    /// Its trackers alone: a connection offers no `ut_pex`, hears none, and does not tell the port of our DHT node.
+    Private,
+}
+
+impl Privacy {
+    /// What may be spoken of `all` in such a swarm.
+    pub(super) fn allowed(self, all: Extensions) -> Extensions {
+        match self {
+            Self::Public => all,
+            Self::Private => all.without(Extensions::only([Extension::Pex])),
+        }
+    }
+}
+
 impl LocalTorrent {
     /// A torrent whose pieces are known.
     #[must_use]
@@ -117,6 +141,7 @@ impl LocalTorrent {
             pieces: None,
             metadata_size: None,
             role: Role::Downloader,
+            privacy: Privacy::Public,
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct ExtensionHandshake {
     pub ipv6: Option<Ipv6Addr>,
     /// `metadata_size`: length of the info dictionary in bytes (BEP 9).
     pub metadata_size: Option<u32>,
+    /// `e`: whether the sender prefers encrypted connections.
+    pub prefers_encryption: Option<bool>,
     /// `upload_only`: whether the sender wants no pieces, complete or not (BEP 21).
     pub upload_only: Option<bool>,
 }
@@ -85,6 +87,7 @@ impl ExtensionHandshake {
             ipv4: octets::<4>(root, "ipv4").map(Ipv4Addr::from),
             ipv6: octets::<16>(root, "ipv6").map(Ipv6Addr::from),
             metadata_size: number(root, "metadata_size"),
+            prefers_encryption: number::<u32>(root, "e").map(|value| value != 0),
             upload_only: number::<u32>(root, "upload_only").map(|value| value != 0),
         })
     }
@@ -101,6 +104,9 @@ impl ExtensionHandshake {
                     m.int(name, *id);
                 }
             });
+            if let Some(prefers_encryption) = self.prefers_encryption {
+                handshake.int("e", u8::from(prefers_encryption));
+            }
             if let Some(client) = &self.client {
                 handshake.bytes("v", client);
             }

@@ -54,6 +54,11 @@ impl PexFlags {
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
+
+    /// Sets or clears every bit of `other`.
+    pub fn set(&mut self, other: Self, on: bool) {
+        self.0 = (self.0 & !other.0) | if on { other.0 } else { 0 };
+    }
 }
 
 /// Why a payload is no message of the extension.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rarest_peer_wire::connection::{
-    CloseReason, Command, Event, LocalTorrent, ProtocolViolation, Role,
+    CloseReason, Command, Event, LocalTorrent, Privacy, ProtocolViolation, Role,
 };
 use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_peer_wire::limits::MAX_INCOMING_REQUESTS;
@@ -189,4 +189,25 @@ fn a_lost_piece_is_told_both_ways() {
         let pieces = Message::Bitfield(Bytes::from_static(b"\xff\xc0"));
         assert!(peer.say(&[pieces, extended(id, payload)]).is_err());
     }
+}
+
+#[test]
+fn in_a_private_swarm_peer_exchange_is_neither_offered_nor_heard() {
+    let mut config = config(LEFT_ID);
+    config.extensions = Extensions::only(Extension::ALL);
+    config.dht_port = Some(6881);
+    let mut torrent = LocalTorrent::new(INFO_HASH, geometry(), none());
+    torrent.privacy = Privacy::Private;
+    let reserved = Reserved::EXTENSION_PROTOCOL.with(Reserved::DHT);
+    let mut peer = Scripted::with_all(config, reserved, torrent);
+    // The port of the DHT node would be a second message.
+    let ours = handshake(&peer.heard());
+    assert_eq!(ours.id(Extension::Pex), None);
+    assert_eq!(
+        ours.id(Extension::Metadata),
+        Some(Extension::Metadata.local_id())
+    );
+    peer.say(&[extended(Extension::Pex.local_id(), b"de")])
+        .unwrap();
+    assert_eq!(peer.end.told().join(", "), "");
 }

@@ -205,7 +205,7 @@ impl Scripted {
         Self::with_all(config(LEFT_ID), reserved, torrent)
     }
 
-    fn with_all(config: Config, reserved: Reserved, torrent: LocalTorrent) -> Self {
+    pub(crate) fn with_all(config: Config, reserved: Reserved, torrent: LocalTorrent) -> Self {
         let now = start();
         let connection = Connection::outgoing(Arc::new(config), addr(), INFO_HASH, now);
         let mut this = Self {

@@ -178,6 +178,7 @@ proptest! {
         your_ip in proptest::option::of(addr().prop_map(|it| it.ip())),
         metadata_size in any::<Option<u32>>(),
         upload_only in any::<Option<bool>>(),
+        prefers_encryption in any::<Option<bool>>(),
     ) {
         let mut handshake = ExtensionHandshake::default();
         handshake.ids = ids.into_iter().collect();
@@ -187,6 +188,7 @@ proptest! {
         handshake.your_ip = your_ip;
         handshake.metadata_size = metadata_size;
         handshake.upload_only = upload_only;
+        handshake.prefers_encryption = prefers_encryption;
         let payload = handshake.encode();
         prop_assert_eq!(ExtensionHandshake::decode(&payload), Ok(handshake));
         for length in 0..payload.len() {

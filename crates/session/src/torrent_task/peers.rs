@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rarest_metainfo::Bitfield;
-use rarest_peer_wire::connection::{Command, LocalTorrent, Role, SwarmId};
+use rarest_peer_wire::connection::{Command, LocalTorrent, Privacy, Role, SwarmId};
 use rarest_swarm::limits::MAX_KNOWN_PEERS;
 use rarest_swarm::{BanReason, DisconnectReason, Ended, PeerKey, PeerSource};
 use tokio::sync::mpsc;
@@ -169,7 +169,17 @@ impl Driver {
         if self.observed.is_finished() {
             local.role = Role::UploadOnly;
         }
+        local.privacy = self.privacy();
         local
+    }
+
+    /// Whether peers may tell each other of the torrent's peers.
+    pub(super) fn privacy(&self) -> Privacy {
+        if self.metainfo.info().is_private() {
+            Privacy::Private
+        } else {
+            Privacy::Public
+        }
     }
 
     pub(super) fn command_peer(&self, peer: PeerKey, commands: Vec<Command>) {
@@ -252,6 +262,7 @@ fn describe(reason: DisconnectReason) -> &'static str {
         DisconnectReason::Paused => "the torrent was paused",
         DisconnectReason::Replaced => "the place was given to a peer of more use",
         DisconnectReason::PiecesChanged => "what is on the disk has changed much",
+        DisconnectReason::UnreadableMessage => "it sent a message that cannot be read",
         _ => "the torrent ended the connection",
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 mod download;
+mod exchange;
 mod hashes;
 mod hostile;
 mod lifecycle;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rarest_peer_wire::Handshake;
 use rarest_peer_wire::connection::{Role, direction_to_keep};
+use rarest_peer_wire::extension::pex::PexFlags;
 
 use super::{Activity, Torrent, canonical};
 use crate::limits::{SIMULTANEOUS, USELESS_AFTER};
@@ -93,14 +94,11 @@ impl Torrent {
             self.disconnect(now, other.key.slot, DisconnectReason::Duplicate);
         }
         self.make_room(now)?;
-        if direction == Direction::Outgoing {
-            self.book.connected(addr);
-        }
         let limit = self.config.max_requests_per_peer;
         let key = self.peers.insert(handshake.peer_id, |key| Peer {
             key,
             addr,
-            listens_at: (direction == Direction::Outgoing).then_some(addr),
+            listens_at: None,
             direction,
             dialect: handshake.reserved,
             role: Role::Downloader,
@@ -113,8 +111,15 @@ impl Torrent {
             download: Rate::new(now),
             upload: Rate::new(now),
             last_use: now,
+            speaks: PexFlags::default(),
+            told: None,
+            hearing: None,
             outbox: Vec::new(),
         });
+        if direction == Direction::Outgoing {
+            self.book.connected(addr);
+            self.listens_at(key.slot, addr);
+        }
         self.choker.join(now, key.slot);
         Ok(key)
     }
@@ -199,6 +204,7 @@ impl Torrent {
                 DisconnectReason::Paused | DisconnectReason::PiecesChanged => {
                     self.book.not_dialled(addr);
                 }
+                DisconnectReason::UnreadableMessage => self.book.failed(now, addr),
                 _ => self.book.disconnected(now, addr),
             }
         }
@@ -250,6 +256,7 @@ impl Torrent {
     /// Forgets a connection; gives the address if the book knows it.
     fn remove(&mut self, now: Instant, slot: PeerSlot) -> Option<SocketAddr> {
         let mut peer = self.peers.remove(slot)?;
+        self.exchange_ended(slot, &peer);
         for block in peer.pipeline.wanted() {
             self.picker.returned(slot, block);
         }

@@ -13,6 +13,12 @@ impl Torrent {
     pub fn assert_consistent(&self, now: Instant) {
         self.picker.assert_consistent();
         self.choker.assert_consistent(now);
+        self.exchange.assert_consistent();
+        let told = self.peers.iter().filter(|(slot, peer)| {
+            let told = peer.told.as_ref();
+            told.is_some_and(|told| self.exchange.has_turn(*slot, told))
+        });
+        assert_eq!(self.exchange.listeners(), told.count());
         let (mut unchoking_peers, mut peers_of_use) = (0, 0);
         for (slot, peer) in self.peers.iter() {
             self.picker

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rarest_metainfo::{Bitfield, Block, PieceIndex};
 use rarest_peer_wire::connection::{Command, Event, Role};
 use rarest_peer_wire::extension::ExtensionHandshake;
-use rarest_peer_wire::{Reserved, allowed_fast_set};
+use rarest_peer_wire::{Extension, Reserved, allowed_fast_set};
 
 use super::Torrent;
 use crate::has::Has;
@@ -58,8 +58,13 @@ impl Torrent {
             Event::Uploaded { bytes } => self.uploaded(now, slot, bytes),
             Event::ExtensionHandshake(handshake) => {
                 self.peer_introduced(slot, &handshake);
+                self.exchange_agreed(now, slot, &handshake);
                 self.part_if_both_complete(now, slot);
             }
+            Event::Extended {
+                extension: Extension::Pex,
+                payload,
+            } => self.peers_told(now, slot, &payload),
             // What later versions tell of is of no concern here.
             _ => {}
         }
@@ -186,7 +191,7 @@ impl Torrent {
         {
             let addr = SocketAddr::new(peer.addr.ip(), port);
             if self.book.introduced(addr, &mut self.rng) {
-                peer.listens_at = Some(addr);
+                self.listens_at(slot, addr);
             }
         }
     }

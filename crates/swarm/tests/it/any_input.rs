@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rarest_metainfo::{Block, PeerId};
+use rarest_peer_wire::Extension;
 use rarest_peer_wire::connection::Event;
 use rarest_peer_wire::extension::ExtensionHandshake;
+use rarest_peer_wire::extension::pex::{Pex, PexFlags, PexPeer};
 use rarest_swarm::{
     BlockDigest, Config, Direction, PeerKey, PeerSource, PieceResult, Priority, SpillResult,
     UploadSlots,
@@ -58,7 +61,7 @@ pub(crate) fn torrent_lives_through(input: &[u8]) {
 
 fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) {
     let now = stage.now;
-    let choice = script.next() % 25;
+    let choice = script.next() % 26;
     let peer = match peers.len() {
         0 => None,
         count => Some(peers[script.below(count)]),
@@ -138,6 +141,7 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
             let mut handshake = ExtensionHandshake::default();
             handshake.request_queue = Some(u32::from(script.next()) % 8);
             handshake.listen_port = Some(6881);
+            handshake.ids = vec![("ut_pex".to_owned(), script.next() % 3)];
             handshake.upload_only = Some(script.next().is_multiple_of(2));
             let uploaded = Event::Uploaded { bytes: 100_000 };
             stage.send(
@@ -171,6 +175,14 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
                 }
             }
         }
+        (24, Some(peer)) => {
+            let payload = match script.next() % 8 {
+                0 => Bytes::from_static(b"no"),
+                _ => told(script).encode().into(),
+            };
+            let extension = Extension::Pex;
+            stage.send(peer, vec![Event::Extended { extension, payload }]);
+        }
         // What nobody asked for.
         (_, Some(peer)) => {
             let block = stage.block(piece.get(), u32::from(script.next()) % BLOCKS);
@@ -187,6 +199,17 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
         }
     }
     stage.drain();
+}
+
+fn told(script: &mut Script<'_>) -> Pex {
+    let added = (0..script.below(4)).map(|_| PexPeer {
+        addr: addr(script.next()),
+        flags: PexFlags(script.next()),
+    });
+    Pex {
+        added: added.collect(),
+        dropped: Vec::new(),
+    }
 }
 
 fn is_with_store(stage: &Stage, block: Block) -> bool {

@@ -8,6 +8,7 @@ mod connecting;
 mod corruption;
 mod downloading;
 mod endgame;
+mod exchange;
 mod hashes;
 mod marks;
 mod news;

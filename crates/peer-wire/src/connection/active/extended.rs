@@ -34,7 +34,7 @@ impl Active {
             out.event(Event::ExtensionHandshake(Box::new(handshake)));
             return Ok(());
         }
-        match self.config.extensions.by_local_id(id) {
+        match self.extensions.by_local_id(id) {
             Some(Extension::DontHave) => {
                 let piece = donthave::decode(&payload)?;
                 self.handle_dont_have(now, piece, out)?;
@@ -101,7 +101,6 @@ impl Active {
     ) -> ExtensionHandshake {
         ExtensionHandshake {
             ids: self
-                .config
                 .extensions
                 .iter()
                 .map(|extension| (extension.name().to_owned(), extension.local_id()))
