@@ -1,5 +1,6 @@
 //! Our requests: those that wait for room at the peer, those it has, and those we gave up.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -14,16 +15,17 @@ use crate::limits::{
 #[derive(Debug)]
 pub(super) struct Requests {
     dialect: Dialect,
-    entries: HashMap<BlockRequest, Entry>,
-    /// Requests in the order they were made that the peer has no room for; those that were cancelled stay until
-    /// they come to the front.
+    ranges: HashMap<BlockRequest, Range>,
+    /// Requests in the order they were made that the peer has no room for.
     queued: VecDeque<Block>,
-    /// Requests in the order they were sent. An answered one stays until it comes to the front, or is swept.
-    in_order: VecDeque<(BlockRequest, Serial)>,
+    /// Requests in the order they were sent; the front one still waits.
+    sent: VecDeque<Sent>,
+    /// The number of the front one of `sent`.
+    first_serial: Serial,
+    /// Those of `sent` that still wait.
+    sent_count: usize,
     /// Requests given up, oldest first; at most `MAX_FORGIVEN_REQUESTS`.
     forgiven: VecDeque<BlockRequest>,
-    sent_count: usize,
-    next_serial: Serial,
     /// Most requests that the peer holds.
     peer_limit: usize,
     timeout: Duration,
@@ -32,38 +34,41 @@ pub(super) struct Requests {
     grace_until: Option<Instant>,
 }
 
+/// Requests are counted in the order they are sent.
 type Serial = u64;
 
-/// What we know of one range of bytes. There is an entry as long as either field says something.
+/// What we know of one range of bytes. It is kept as long as either field says something.
 #[derive(Debug, Default)]
-struct Entry {
+struct Range {
     waiting: Option<Waiting>,
     /// Requests for it that we gave up, each of which may still be answered.
     forgiven: u16,
 }
 
+/// Where a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// In `queued`.
+    Here,
+    /// At the peer, and in `sent`.
+    There(Serial),
+}
+
+/// A request that was sent.
 #[derive(Debug)]
-struct Waiting {
+struct Sent {
     block: Block,
-    progress: Progress,
+    at: Instant,
+    state: SentState,
 }
 
-#[derive(Debug)]
-enum Progress {
-    Queued,
-    Sent {
-        at: Instant,
-        serial: Serial,
-        intent: Intent,
-    },
-}
-
-/// What the torrent wants of a request that was sent.
-#[derive(Debug, PartialEq, Eq)]
-enum Intent {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SentState {
     Wanted,
-    /// The peer was told, and still answers.
+    /// The torrent no longer wants it. The peer was told, and still answers.
     Cancelled,
+    /// It was answered or given up, and stays until it comes to the front, or is swept.
+    Over,
 }
 
 /// What an answer is worth.
@@ -94,12 +99,12 @@ impl Requests {
     pub(super) fn new(dialect: Dialect, timeout: Duration) -> Self {
         Self {
             dialect,
-            entries: HashMap::new(),
+            ranges: HashMap::new(),
             queued: VecDeque::new(),
-            in_order: VecDeque::new(),
-            forgiven: VecDeque::new(),
+            sent: VecDeque::new(),
+            first_serial: 0,
             sent_count: 0,
-            next_serial: 0,
+            forgiven: VecDeque::new(),
             peer_limit: DEFAULT_REQUEST_QUEUE as usize,
             timeout,
             last_progress: None,
@@ -114,37 +119,30 @@ impl Requests {
 
     /// Queues a request; `false` when the same waits already.
     pub(super) fn push(&mut self, block: Block) -> bool {
-        let entry = self.entries.entry(block.into()).or_default();
+        let entry = self.ranges.entry(block.into()).or_default();
         if entry.waiting.is_some() {
             return false;
         }
-        entry.waiting = Some(Waiting {
-            block,
-            progress: Progress::Queued,
-        });
+        entry.waiting = Some(Waiting::Here);
         self.queued.push_back(block);
         true
     }
 
     /// The next request that the peer has room for. It counts as sent.
     pub(super) fn next_to_send(&mut self, now: Instant) -> Option<Block> {
-        while self.sent_count < self.peer_limit {
-            let block = self.queued.pop_front()?;
-            let is_queued = self.entries.get(&block.into()).is_some_and(|entry| {
-                matches!(
-                    entry.waiting,
-                    Some(Waiting {
-                        progress: Progress::Queued,
-                        ..
-                    })
-                )
-            });
-            if is_queued {
-                self.mark_sent(now, block);
-                return Some(block);
-            }
+        if self.sent_count >= self.peer_limit {
+            return None;
         }
-        None
+        let block = self.queued.pop_front()?;
+        let serial = self.first_serial + self.sent.len() as Serial;
+        self.ranges.entry(block.into()).or_default().waiting = Some(Waiting::There(serial));
+        self.sent.push_back(Sent {
+            block,
+            at: now,
+            state: SentState::Wanted,
+        });
+        self.sent_count += 1;
+        Some(block)
     }
 
     /// The peer answered with a block.
@@ -164,25 +162,26 @@ impl Requests {
     /// The torrent no longer wants the block.
     pub(super) fn cancel(&mut self, block: Block) -> Cancelled {
         let key = block.into();
-        let entry = self.entries.get_mut(&key);
-        let Some(waiting) = entry.and_then(|entry| entry.waiting.as_mut()) else {
+        let Some(waiting) = self.ranges.get(&key).and_then(|entry| entry.waiting) else {
             return Cancelled::Unknown;
         };
-        match &mut waiting.progress {
-            Progress::Queued => {
+        match waiting {
+            Waiting::Here => {
                 self.remove_waiting(key);
                 self.queued.retain(|&queued| queued != block);
                 Cancelled::BeforeSending
             }
-            Progress::Sent { intent, .. } if *intent == Intent::Cancelled => Cancelled::Unknown,
-            Progress::Sent { intent, .. } if self.dialect == Dialect::Fast => {
-                *intent = Intent::Cancelled;
-                Cancelled::AnswerFollows
-            }
-            Progress::Sent { .. } => {
-                self.give_up(key);
-                Cancelled::GivenUp
-            }
+            Waiting::There(serial) => match (self.dialect, self.sent_as(serial)) {
+                (_, Some(sent)) if sent.state == SentState::Cancelled => Cancelled::Unknown,
+                (Dialect::Fast, Some(sent)) => {
+                    sent.state = SentState::Cancelled;
+                    Cancelled::AnswerFollows
+                }
+                _ => {
+                    self.give_up(key);
+                    Cancelled::GivenUp
+                }
+            },
         }
     }
 
@@ -202,7 +201,8 @@ impl Requests {
         for block in std::mem::take(&mut self.queued) {
             if may_ask(block) {
                 self.queued.push_back(block);
-            } else if self.remove_waiting(block.into()).is_some() {
+            } else {
+                self.remove_waiting(block.into());
                 returned(block);
             }
         }
@@ -230,12 +230,12 @@ impl Requests {
             .oldest_deadline()
             .is_some_and(|deadline| deadline <= now)
         {
-            let Some((key, _)) = self.in_order.pop_front() else {
+            let Some(oldest) = self.sent.front() else {
                 return;
             };
-            if let Some(block) = self.give_up(key) {
-                returned(block);
-            }
+            let block = oldest.block;
+            self.give_up(block.into());
+            returned(block);
         }
     }
 
@@ -250,53 +250,33 @@ impl Requests {
     pub(super) fn drain(&mut self, mut returned: impl FnMut(Block)) {
         self.give_up_sent(|_| false, &mut returned);
         for block in std::mem::take(&mut self.queued) {
-            if self.remove_waiting(block.into()).is_some() {
-                returned(block);
-            }
+            self.remove_waiting(block.into());
+            returned(block);
         }
     }
 
-    /// When the oldest request is overdue. `trim` keeps a request that waits at the front.
+    /// When the oldest request is overdue.
     fn oldest_deadline(&self) -> Option<Instant> {
-        let (key, _) = self.in_order.front()?;
-        let Progress::Sent { at, .. } = self.entries.get(key)?.waiting.as_ref()?.progress else {
-            return None;
-        };
+        let at = self.sent.front()?.at;
         let silent_since = self.last_progress.map_or(at, |progress| progress.max(at));
         Some((silent_since + self.timeout).min(at + self.timeout.max(REQUEST_LIFETIME)))
     }
 
-    fn mark_sent(&mut self, now: Instant, block: Block) {
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        let progress = Progress::Sent {
-            at: now,
-            serial,
-            intent: Intent::Wanted,
-        };
-        let entry = self.entries.entry(block.into()).or_default();
-        entry.waiting = Some(Waiting { block, progress });
-        self.in_order.push_back((block.into(), serial));
-        self.sent_count += 1;
-    }
-
     fn answer(&mut self, key: BlockRequest) -> Answer {
-        let Some(entry) = self.entries.get_mut(&key) else {
+        let Entry::Occupied(mut entry) = self.ranges.entry(key) else {
             return Answer::Unrequested;
         };
-        let is_sent = matches!(
-            entry.waiting,
-            Some(Waiting {
-                progress: Progress::Sent { .. },
-                ..
-            })
-        );
-        if is_sent {
+        let range = entry.get_mut();
+        if let Some(Waiting::There(serial)) = range.waiting {
+            range.waiting = None;
+            if range.forgiven == 0 {
+                entry.remove();
+            }
             return self
-                .remove_waiting(key)
+                .end(serial)
                 .map_or(Answer::Unrequested, Answer::Expected);
         }
-        if entry.forgiven == 0 {
+        if range.forgiven == 0 {
             return Answer::Unrequested;
         }
         self.forget_one(key);
@@ -304,78 +284,95 @@ impl Requests {
     }
 
     /// Ends a request that was sent, remembering that its block may still come.
-    fn give_up(&mut self, key: BlockRequest) -> Option<Block> {
-        self.entries.get_mut(&key)?.forgiven += 1;
+    fn give_up(&mut self, key: BlockRequest) {
+        if let Some(range) = self.ranges.get_mut(&key) {
+            range.forgiven += 1;
+        }
         if self.forgiven.len() == MAX_FORGIVEN_REQUESTS
             && let Some(oldest) = self.forgiven.pop_front()
         {
             self.forget_one(oldest);
         }
         self.forgiven.push_back(key);
-        self.remove_waiting(key)
+        self.remove_waiting(key);
     }
 
     /// Gives up every request that was sent, in order, but those that `keep` names.
     fn give_up_sent(&mut self, keep: impl Fn(Block) -> bool, mut returned: impl FnMut(Block)) {
-        for (key, serial) in std::mem::take(&mut self.in_order) {
-            match self.sent(key, serial) {
-                Some(block) if keep(block) => self.in_order.push_back((key, serial)),
-                Some(_) => {
-                    if let Some(block) = self.give_up(key) {
-                        returned(block);
-                    }
-                }
-                None => {}
-            }
+        let given_up = self
+            .sent
+            .iter()
+            .filter(|sent| sent.state != SentState::Over);
+        let given_up = given_up
+            .map(|sent| sent.block)
+            .filter(|&block| !keep(block));
+        for block in given_up.collect::<Vec<_>>() {
+            self.give_up(block.into());
+            returned(block);
         }
     }
 
-    /// The block of the request that was sent under that number, if it still waits.
-    fn sent(&self, key: BlockRequest, number: Serial) -> Option<Block> {
-        let waiting = self.entries.get(&key)?.waiting.as_ref()?;
-        let is_it = matches!(waiting.progress, Progress::Sent { serial, .. } if serial == number);
-        is_it.then_some(waiting.block)
+    fn sent_as(&mut self, serial: Serial) -> Option<&mut Sent> {
+        let place = serial.checked_sub(self.first_serial)?;
+        self.sent.get_mut(usize::try_from(place).ok()?)
     }
 
-    fn remove_waiting(&mut self, key: BlockRequest) -> Option<Block> {
-        let entry = self.entries.get_mut(&key)?;
-        let waiting = entry.waiting.take()?;
-        if entry.forgiven == 0 {
-            self.entries.remove(&key);
+    /// A request waits no more, wherever it did.
+    fn remove_waiting(&mut self, key: BlockRequest) {
+        let Entry::Occupied(mut entry) = self.ranges.entry(key) else {
+            return;
+        };
+        let range = entry.get_mut();
+        let waiting = range.waiting.take();
+        if range.forgiven == 0 {
+            entry.remove();
         }
-        if matches!(waiting.progress, Progress::Sent { .. }) {
-            self.sent_count -= 1;
-            if self.sent_count == 0 {
-                self.grace_until = None;
-            }
-            self.trim();
+        if let Some(Waiting::There(serial)) = waiting {
+            self.end(serial);
         }
-        Some(waiting.block)
+    }
+
+    /// A request that was sent waits no more. Its block.
+    fn end(&mut self, serial: Serial) -> Option<Block> {
+        let sent = self.sent_as(serial)?;
+        sent.state = SentState::Over;
+        let block = sent.block;
+        self.sent_count -= 1;
+        if self.sent_count == 0 {
+            self.grace_until = None;
+        }
+        self.trim();
+        Some(block)
     }
 
     fn forget_one(&mut self, key: BlockRequest) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.forgiven = entry.forgiven.saturating_sub(1);
-            if entry.forgiven == 0 && entry.waiting.is_none() {
-                self.entries.remove(&key);
+        if let Entry::Occupied(mut entry) = self.ranges.entry(key) {
+            let range = entry.get_mut();
+            range.forgiven = range.forgiven.saturating_sub(1);
+            if range.forgiven == 0 && range.waiting.is_none() {
+                entry.remove();
             }
         }
     }
 
-    /// Drops answered requests from the front of the order, and all of them when they outnumber the others.
+    /// Drops what is over from the front of the order, and all of it when it outnumbers what waits.
     fn trim(&mut self) {
-        while let Some(&(key, serial)) = self.in_order.front()
-            && self.sent(key, serial).is_none()
+        while self
+            .sent
+            .front()
+            .is_some_and(|sent| sent.state == SentState::Over)
         {
-            self.in_order.pop_front();
+            self.sent.pop_front();
+            self.first_serial += 1;
         }
         // A request that is never answered must not make the order grow behind it.
-        if self.in_order.len() > 2 * self.sent_count + 64 {
-            let order = std::mem::take(&mut self.in_order);
-            self.in_order = order
-                .into_iter()
-                .filter(|&(key, serial)| self.sent(key, serial).is_some())
-                .collect();
+        if self.sent.len() > 2 * self.sent_count + 64 {
+            self.sent.retain(|sent| sent.state != SentState::Over);
+            for (serial, sent) in (self.first_serial..).zip(&self.sent) {
+                if let Some(range) = self.ranges.get_mut(&sent.block.into()) {
+                    range.waiting = Some(Waiting::There(serial));
+                }
+            }
         }
     }
 }
