@@ -112,19 +112,23 @@ async fn download(
     watch.stats = Some(handle.stats());
     loop {
         tokio::select! {
-            // First, so that the last piece is told before the end.
-            biased;
             () = watch.tell() => return Err(Incomplete::ShutDown.into()),
             () = interrupt.asked() => return Ok(stop(&mut watch)),
             ended = handle.completed() => match ended {
                 Ok(()) => break,
                 Err(reason @ Incomplete::Stalled { .. }) => {
+                    watch.tell_rest();
                     watch.reporter.tell(&Report::Stalled { reason: reason.to_string() });
                 }
-                Err(reason) => return Err(reason.into()),
+                Err(reason) => {
+                    watch.tell_rest();
+                    return Err(reason.into());
+                }
             },
         }
     }
+    // The last piece before the end.
+    watch.tell_rest();
     watch.reporter.tell(&Report::Completed {
         bytes: wanted,
         seconds: began.elapsed().as_secs_f64(),
@@ -150,6 +154,7 @@ async fn resolved(peers: &[PeerHost]) -> Result<Vec<SocketAddr>> {
 }
 
 fn stop(watch: &mut Watch) -> Outcome {
+    watch.tell_rest();
     watch.reporter.tell(&Report::Stopping);
     Outcome::Interrupted
 }

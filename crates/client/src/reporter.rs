@@ -55,30 +55,44 @@ impl Reporter {
         self.named_peers = peers.iter().map(|&peer| (peer, None)).collect();
     }
 
-    /// Tells one thing. Errors of standard output are those of a reader who left, who misses nothing.
+    /// Tells one thing.
     pub(crate) fn tell(&mut self, report: &Report) {
-        if self.is_repeated(report) || self.is_of_no_concern(report) {
-            return;
-        }
-        let mut out = io::stdout();
-        let _ = match &self.style {
-            Style::Bar(bar) => {
-                if report.is_for_terminals() {
-                    bar.println(printable(&report.to_string()));
-                }
-                if let Report::Ready { torrents } = report {
-                    // Until there is something to tell of the only one.
-                    let torrents = counted(*torrents as u64, "torrent");
-                    bar.set_message(format!("serving {torrents}"));
-                }
-                Ok(())
+        self.tell_all(std::slice::from_ref(report));
+    }
+
+    /// Tells several things at once. Errors of standard output are those of a reader who left, who misses nothing.
+    pub(crate) fn tell_all(&mut self, reports: &[Report]) {
+        let mut lines = String::new();
+        for report in reports {
+            if self.is_repeated(report) || self.is_of_no_concern(report) {
+                continue;
             }
-            Style::Lines => writeln!(out, "{}", printable(&report.to_string())),
-            Style::Json => match serde_json::to_string(report) {
-                Ok(line) => writeln!(out, "{line}"),
-                Err(error) => Err(error.into()),
-            },
-        };
+            match &self.style {
+                Style::Bar(bar) => {
+                    if report.is_for_terminals() {
+                        bar.println(printable(&report.to_string()));
+                    }
+                    if let Report::Ready { torrents } = report {
+                        // Until there is something to tell of the only one.
+                        let torrents = counted(*torrents as u64, "torrent");
+                        bar.set_message(format!("serving {torrents}"));
+                    }
+                }
+                Style::Lines => {
+                    lines.push_str(&printable(&report.to_string()));
+                    lines.push('\n');
+                }
+                Style::Json => {
+                    if let Ok(line) = serde_json::to_string(report) {
+                        lines.push_str(&line);
+                        lines.push('\n');
+                    }
+                }
+            }
+        }
+        if !lines.is_empty() {
+            let _ = io::stdout().write_all(lines.as_bytes());
+        }
     }
 
     /// Whether a tracker fails as it did the last time. It is asked over IPv4 and IPv6, for each torrent, and again and again.

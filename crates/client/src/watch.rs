@@ -1,16 +1,25 @@
 //! Tells what happens to torrents, while the commands wait for their end.
 
+use std::time::Duration;
+
 use rarest_session::{Event, EventStream, Stats};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::report::{PieceCount, Report};
 use crate::reporter::Reporter;
+
+/// What happens within so long is told at once. Nobody reads faster, and a thousand pieces a second that are told one by one cost more than the
+/// protocol does.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 /// What happens, on its way to the user.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) reporter: Reporter,
     events: EventStream,
+    /// When events were told last.
+    told_at: Option<Instant>,
     /// Of one torrent that is downloaded.
     pub(crate) pieces: Option<PieceCount>,
     /// Of one torrent; of many, their peers and faults are enough.
@@ -22,12 +31,14 @@ impl Watch {
         Self {
             reporter,
             events,
+            told_at: None,
             pieces: None,
             stats: None,
         }
     }
 
-    /// Tells what happens until the session ends. Dropping the future loses nothing.
+    /// Tells what happens until the session ends. Dropping the future loses nothing; what happened just before is
+    /// [left to tell](Self::tell_rest).
     pub(crate) async fn tell(&mut self) {
         loop {
             let next_progress = self.reporter.next_progress();
@@ -43,25 +54,47 @@ impl Watch {
                     None => std::future::pending().await,
                 }
             };
+            let told_at = self.told_at;
+            let happened = async {
+                if let Some(at) = told_at {
+                    tokio::time::sleep_until(at + TOGETHER).await;
+                }
+                self.events.next().await
+            };
             tokio::select! {
                 // Pieces before the progress that counts them.
                 biased;
-                event = self.events.next() => match event {
-                    Some(event) => self.tell_event(event),
+                event = happened => match event {
+                    Some(event) => self.tell_events(event),
                     None => return,
                 },
-                Ok(stats) = changed => self.reporter.tell_progress(&stats),
+                Ok(stats) = changed => {
+                    self.tell_rest();
+                    self.reporter.tell_progress(&stats);
+                }
             }
         }
     }
 
-    fn tell_event(&mut self, event: Event) {
-        let report = match &mut self.pieces {
-            Some(pieces) => pieces.report(event),
-            None => Report::of(event),
-        };
-        if let Some(report) = report {
-            self.reporter.tell(&report);
+    /// Tells what has happened and was not told yet.
+    pub(crate) fn tell_rest(&mut self) {
+        if let Some(event) = self.events.try_next() {
+            self.tell_events(event);
         }
+    }
+
+    /// Tells this and all that happened since.
+    fn tell_events(&mut self, first: Event) {
+        let mut reports = Vec::new();
+        let mut next = Some(first);
+        while let Some(event) = next {
+            reports.extend(match &mut self.pieces {
+                Some(pieces) => pieces.report(event),
+                None => Report::of(event),
+            });
+            next = self.events.try_next();
+        }
+        self.reporter.tell_all(&reports);
+        self.told_at = Some(Instant::now());
     }
 }
