@@ -16,6 +16,7 @@ pub mod merkle;
 mod path;
 mod peer_id;
 mod piece_hash;
+mod reach;
 mod torrent;
 mod url_list;
 
@@ -35,5 +36,6 @@ pub use magnet::{MAX_MAGNET_LENGTH, MAX_MAGNET_PEERS, MAX_MAGNET_RANGES, Magnet,
 pub use path::{MAX_COLLISIONS, MAX_COMPONENT_LENGTH, MAX_FOLDERS, safe_component};
 pub use peer_id::PeerId;
 pub use piece_hash::{PieceHash, SubtreeHash, verify_pieces};
+pub use reach::Reach;
 pub use torrent::{DEFAULT_MAX_TORRENT_LENGTH, Metainfo, ParseOptions};
 pub use url_list::{MAX_URL_LENGTH, MAX_URLS};

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use rarest_metainfo::Reach;
 use rarest_peer_wire::extension::pex::{Pex, PexFlags, PexPeer};
 
 use crate::limits::{
@@ -208,28 +209,6 @@ impl Hearing {
         let may = self.allowance > 0;
         self.allowance -= u32::from(may);
         may
-    }
-}
-
-/// How far away an address may be reached from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    /// On the same machine.
-    Machine,
-    /// In the same network.
-    Network,
-    /// From everywhere.
-    Internet,
-}
-
-impl Reach {
-    fn of(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            ip if ip.is_loopback() => Self::Machine,
-            IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => Self::Network,
-            IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => Self::Network,
-            _ => Self::Internet,
-        }
     }
 }
 

@@ -44,6 +44,16 @@ impl Family {
     }
 }
 
+#[cfg(any(feature = "http", feature = "udp"))]
+impl From<Family> for rarest_http::Families {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::V4,
+            Family::V6 => Self::V6,
+        }
+    }
+}
+
 /// One announce.
 ///
 /// Source: [BEP 3](https://www.bittorrent.org/beps/bep_0003.html), "Trackers".

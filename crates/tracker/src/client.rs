@@ -2,17 +2,12 @@
 
 #[cfg(feature = "http")]
 mod http;
-mod network;
-#[cfg(feature = "http")]
-mod pool;
-#[cfg(feature = "http")]
-mod reach;
 #[cfg(feature = "udp")]
 mod udp;
 
 #[cfg(feature = "http")]
 pub use http::{HttpClient, HttpConfig, HttpConfigError, MAX_BODY_LENGTH, MAX_REDIRECTS};
-pub use network::{BoxFuture, Network, SystemNetwork};
+pub use rarest_http::{BoxFuture, Network, SystemNetwork};
 #[cfg(feature = "udp")]
 pub use udp::{UdpClient, UdpConfig};
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::announce::{Failure, Family};
 use crate::url::Protocol;
 
+pub use rarest_http::RedirectError;
+
 /// Why an announce or a scrape gave no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,25 +56,20 @@ pub enum Error {
     Closed,
 }
 
-/// Where a redirect leads that is not followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RedirectError {
-    /// Too many, one after the other.
-    #[error("more than {limit} times")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
-    /// The target is missing or malformed.
-    #[error("to nowhere")]
-    Nowhere,
-    /// From HTTPS to HTTP, which would show the user's pass key to everybody on the way.
-    #[error("from HTTPS to HTTP")]
-    Insecure,
-    /// To an address that is nearer to us than the tracker: strangers have no business there.
-    #[error("into our own network")]
-    Inward,
+#[cfg(any(feature = "http", feature = "udp"))]
+impl Error {
+    /// What became of looking up or asking a tracker over a family.
+    pub(crate) fn of_http(error: rarest_http::Error, protocol: Protocol, family: Family) -> Self {
+        match error {
+            rarest_http::Error::NotWeb => Self::NoClient(protocol),
+            rarest_http::Error::Lookup(error) => Self::Lookup(error),
+            rarest_http::Error::NoAddress => Self::NoAddress(family),
+            rarest_http::Error::Network(error) => Self::Network(error),
+            rarest_http::Error::TimedOut(time) => Self::TimedOut(time),
+            rarest_http::Error::Redirect(error) => Self::Redirect(error),
+            other => Self::Network(io::Error::other(other)),
+        }
+    }
 }
 
 /// What is wrong with an answer's bytes.

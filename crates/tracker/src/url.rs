@@ -90,17 +90,6 @@ impl TrackerUrl {
         }
     }
 
-    /// A page on a web server: one made from a tracker's URL, or a redirect's target. `None` for anything else.
-    #[cfg(feature = "http")]
-    pub(crate) fn of_web_page(url: Url) -> Option<Self> {
-        let protocol = match url.scheme() {
-            "http" => Protocol::Http,
-            "https" => Protocol::Https,
-            _ => return None,
-        };
-        Self::from_parts(url.as_str().to_owned(), protocol, url).ok()
-    }
-
     fn from_parts(text: String, protocol: Protocol, mut url: Url) -> Result<Self, TrackerUrlError> {
         url.set_fragment(None);
         let host = url.host_str().ok_or(url::ParseError::EmptyHost)?;

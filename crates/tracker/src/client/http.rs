@@ -4,30 +4,17 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use flate2::write::GzDecoder;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode, Uri};
-use percent_encoding::percent_decode_str;
+use rarest_http::hyper::StatusCode;
+use rarest_http::hyper::header::{self, HeaderMap, HeaderValue};
+use rarest_http::{Answer, Client, Config, Get, Network, SystemNetwork};
+pub use rarest_http::{ConfigError as HttpConfigError, MAX_REDIRECTS};
 use rarest_metainfo::InfoHash;
-use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
-use url::{Position, Url};
+use tokio::time::timeout;
+use url::Url;
 
-use super::network::{Network, SystemNetwork};
-use super::pool::{Connection, Pool, Target, Turn};
-use super::reach::Reach;
 use crate::announce::{Announce, AnnounceReply, Family};
-use crate::error::{Error, RedirectError, ReplyError};
+use crate::error::{Error, ReplyError};
 use crate::http;
 use crate::scrape::ScrapeReply;
 use crate::url::{Protocol, TrackerUrl};
@@ -35,8 +22,12 @@ use crate::url::{Protocol, TrackerUrl};
 /// The longest answer that is read, in bytes, as sent and after decompression. 5,000 peers as dictionaries fit.
 pub const MAX_BODY_LENGTH: usize = 1024 * 1024;
 
-/// Redirects that are followed, one after the other.
-pub const MAX_REDIRECTS: usize = 5;
+/// Connections to one host over one family at once; further requests wait. Enough to announce thousands of torrents in a minute, too few
+/// to look like an attack.
+const MAX_CONNECTIONS_PER_HOST: usize = 4;
+
+/// Bytes of an answer that are read ahead. Its head must fit.
+const READ_AHEAD: usize = 32 * 1024;
 
 /// How the HTTP client is set up.
 #[derive(Clone, Debug)]
@@ -62,39 +53,11 @@ impl Default for HttpConfig {
     }
 }
 
-/// Why the HTTP client can not be set up like this.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HttpConfigError {
-    /// It contains what may not stand in a header.
-    #[error("the user agent {0:?} may not stand in an HTTP header")]
-    UserAgent(String),
-    /// The PEM is broken.
-    #[error("the extra root certificates are no PEM: {0}")]
-    Pem(#[source] rustls::pki_types::pem::Error),
-    /// The PEM holds no certificate.
-    #[error("there is no certificate among the extra root certificates")]
-    NoCertificate,
-    /// A certificate can not be trusted as a root.
-    #[error("an extra root certificate is malformed: {0}")]
-    Certificate(#[source] rustls::Error),
-}
-
 /// Speaks to HTTP and HTTPS trackers. Cheap to clone; all clones share connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    user_agent: HeaderValue,
+    http: Client,
     request_timeout: Duration,
-    extra_roots: Vec<CertificateDer<'static>>,
-    network: Arc<dyn Network>,
-    /// Made when the first HTTPS tracker is met, as reading the system's roots takes some milliseconds.
-    tls: OnceCell<Arc<ClientConfig>>,
-    pool: Arc<Pool>,
 }
 
 impl HttpClient {
@@ -103,17 +66,16 @@ impl HttpClient {
     /// # Errors
     /// [`HttpConfigError`].
     pub fn new(config: HttpConfig) -> Result<Self, HttpConfigError> {
-        let user_agent = HeaderValue::from_str(&config.user_agent)
-            .map_err(|_| HttpConfigError::UserAgent(config.user_agent))?;
+        let http = Client::new(Config {
+            user_agent: config.user_agent,
+            connections_per_host: MAX_CONNECTIONS_PER_HOST,
+            read_ahead: READ_AHEAD,
+            extra_roots_pem: config.extra_roots_pem,
+            network: config.network,
+        })?;
         Ok(Self {
-            shared: Arc::new(Shared {
-                user_agent,
-                request_timeout: config.request_timeout,
-                extra_roots: read_roots(&config.extra_roots_pem)?,
-                network: config.network,
-                tls: OnceCell::new(),
-                pool: Arc::default(),
-            }),
+            http,
+            request_timeout: config.request_timeout,
         })
     }
 
@@ -128,7 +90,7 @@ impl HttpClient {
         announce: &Announce,
     ) -> Result<AnnounceReply, Error> {
         let url = http::announce_page(tracker, announce);
-        let body = self.shared.fetch(tracker, url, family).await?;
+        let body = self.fetch(tracker, url, family).await?;
         http::parse_announce(&body)
     }
 
@@ -143,53 +105,11 @@ impl HttpClient {
         info_hashes: &[InfoHash],
     ) -> Result<ScrapeReply, Error> {
         let url = http::scrape_page(tracker, info_hashes).ok_or(Error::NotScrapable)?;
-        let body = self.shared.fetch(tracker, url, family).await?;
+        let body = self.fetch(tracker, url, family).await?;
         http::parse_scrape(&body)
     }
-}
 
-fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, HttpConfigError> {
-    let roots: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(HttpConfigError::Pem)?;
-    if roots.is_empty() && !pem.trim_ascii().is_empty() {
-        return Err(HttpConfigError::NoCertificate);
-    }
-    let mut probe = RootCertStore::empty();
-    for root in &roots {
-        probe
-            .add(root.clone())
-            .map_err(HttpConfigError::Certificate)?;
-    }
-    Ok(roots)
-}
-
-/// The system's roots, or Mozilla's where the system has none (a bare container), and the extra ones.
-fn tls_config(
-    extra_roots: Vec<CertificateDer<'static>>,
-) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    if roots.add_parsable_certificates(system.certs).0 == 0 {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots.add_parsable_certificates(extra_roots);
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-/// What came back for one URL.
-enum Fetched {
-    Body(Vec<u8>),
-    Redirect { to: TrackerUrl, from: Reach },
-}
-
-impl Shared {
-    /// Fetches a body, following redirects. Each hop may lead only to hosts that are no nearer to us than those before: a tracker in the
-    /// internet has no business in our network, nor one in our network on our own machine.
+    /// Fetches a body, following redirects.
     async fn fetch(
         &self,
         tracker: &TrackerUrl,
@@ -199,142 +119,25 @@ impl Shared {
         if tracker.protocol() == Protocol::Udp {
             return Err(Error::NoClient(Protocol::Udp));
         }
-        let no_client = Error::NoClient(tracker.protocol());
-        let mut url = TrackerUrl::of_web_page(page).ok_or(no_client)?;
-        let mut nearest = Reach::Loopback;
-        let mut left = self.request_timeout;
-        for _ in 0..=MAX_REDIRECTS {
-            let turn = self.pool.turn(Target::of(&url, family)).await;
-            // Only from here: whoever waits for a busy host has not been let down by it.
-            let started = Instant::now();
-            let hop = timeout(left, self.fetch_once(&url, turn, nearest));
-            match hop
-                .await
-                .unwrap_or(Err(Error::TimedOut(self.request_timeout)))?
-            {
-                Fetched::Body(body) => return Ok(body),
-                Fetched::Redirect { to, from } => {
-                    nearest = nearest.max(from);
-                    url = to;
-                }
-            }
-            left = left.saturating_sub(started.elapsed());
-        }
-        Err(Error::Redirect(RedirectError::TooMany {
-            limit: MAX_REDIRECTS,
-        }))
-    }
-
-    async fn fetch_once(
-        &self,
-        url: &TrackerUrl,
-        turn: Turn,
-        nearest: Reach,
-    ) -> Result<Fetched, Error> {
-        let (response, mut connection) = self.send(url, &turn, nearest).await?;
-        let status = response.status();
-        if status.is_redirection() {
-            let to = redirect_target(url, response.headers())?;
-            return Ok(Fetched::Redirect {
-                to,
-                from: connection.reach(),
-            });
-        }
-        let body = read_body(response).await?;
-        if connection.is_reusable().await {
-            self.pool.keep(&turn, connection);
-        }
+        let failed = |error| Error::of_http(error, tracker.protocol(), family);
+        let mut get = Get::new(page);
+        get.families = family.into();
+        get.timeout = self.request_timeout;
+        let gzip = HeaderValue::from_static("gzip");
+        get.headers.insert(header::ACCEPT_ENCODING, gzip);
+        let mut answer = self.http.get(get).await.map_err(failed)?;
+        let body = timeout(answer.time_left(), read_body(&mut answer)).await;
+        let body = body.unwrap_or(Err(Error::TimedOut(self.request_timeout)))?;
+        let status = answer.status();
+        answer.keep_connection().await;
         if status == StatusCode::OK {
-            return Ok(Fetched::Body(body));
+            return Ok(body);
         }
         // Some trackers say why with a status of 4xx.
         Err(match http::failure_in(&body) {
             Some(failure) => Error::Refused(failure),
             None => Error::Status(status.as_u16()),
         })
-    }
-
-    /// Sends over a kept connection, or over a new one when there is none or it breaks: the server may just have closed it.
-    async fn send(
-        &self,
-        url: &TrackerUrl,
-        turn: &Turn,
-        nearest: Reach,
-    ) -> Result<(Response<Incoming>, Connection), Error> {
-        if let Some(mut connection) = self.pool.take_idle(turn, nearest)
-            && let Ok(response) = connection.send(self.request(url)?).await
-        {
-            return Ok((response, connection));
-        }
-        let tls = match url.protocol() {
-            Protocol::Https => Some(self.tls().await?),
-            Protocol::Http | Protocol::Udp => None,
-        };
-        let mut connection = Connection::open(&*self.network, turn, nearest, tls).await?;
-        let response = connection
-            .send(self.request(url)?)
-            .await
-            .map_err(io::Error::other)?;
-        Ok((response, connection))
-    }
-
-    fn request(&self, url: &TrackerUrl) -> Result<Request<Empty<Bytes>>, Error> {
-        let url = url.http_url();
-        let target = &url[Position::BeforePath..Position::AfterQuery];
-        let host = &url[Position::BeforeHost..Position::AfterPort];
-        let target: Uri = target.parse().map_err(io::Error::other)?;
-        let mut request = Request::get(target)
-            .header(header::HOST, host)
-            .header(header::USER_AGENT, self.user_agent.clone())
-            .header(header::ACCEPT_ENCODING, "gzip");
-        if let Some(authorization) = basic_authorization(url) {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        Ok(request.body(Empty::new()).map_err(io::Error::other)?)
-    }
-
-    async fn tls(&self) -> Result<TlsConnector, Error> {
-        let config = self.tls.get_or_try_init(|| async {
-            let extra_roots = self.extra_roots.clone();
-            let made = tokio::task::spawn_blocking(|| tls_config(extra_roots)).await;
-            made.map_err(io::Error::other)?.map_err(io::Error::other)
-        });
-        Ok(TlsConnector::from(Arc::clone(
-            config.await.map_err(Error::Network)?,
-        )))
-    }
-}
-
-/// What lets in the user that the URL names, if it names one.
-///
-/// A redirect to another URL takes it along only where it stays on the host, by a target without one (RFC 3986, 5.2.2).
-///
-/// Source: [RFC 7617](https://www.rfc-editor.org/rfc/rfc7617), section 2.
-fn basic_authorization(url: &Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let mut credentials: Vec<u8> = percent_decode_str(url.username()).collect();
-    credentials.push(b':');
-    credentials.extend(percent_decode_str(url.password().unwrap_or_default()));
-    let text = format!("Basic {}", BASE64_STANDARD.encode(credentials));
-    let mut value = HeaderValue::try_from(text).expect("base64 may stand in a header");
-    value.set_sensitive(true);
-    Some(value)
-}
-
-fn redirect_target(from: &TrackerUrl, headers: &HeaderMap) -> Result<TrackerUrl, Error> {
-    let target = headers
-        .get(header::LOCATION)
-        .and_then(|location| std::str::from_utf8(location.as_bytes()).ok())
-        .and_then(|location| from.http_url().join(location).ok())
-        .and_then(TrackerUrl::of_web_page);
-    match target {
-        None => Err(Error::Redirect(RedirectError::Nowhere)),
-        Some(to) if from.protocol() == Protocol::Https && to.protocol() == Protocol::Http => {
-            Err(Error::Redirect(RedirectError::Insecure))
-        }
-        Some(to) => Ok(to),
     }
 }
 
@@ -392,15 +195,10 @@ impl Decoder {
     }
 }
 
-async fn read_body(response: Response<Incoming>) -> Result<Vec<u8>, Error> {
-    let mut decoder = Decoder::of(response.headers())?;
-    let mut body = response.into_body();
+async fn read_body(answer: &mut Answer) -> Result<Vec<u8>, Error> {
+    let mut decoder = Decoder::of(answer.headers())?;
     let mut received = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(io::Error::other)?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
+    while let Some(data) = answer.part().await.map_err(broken)? {
         received += data.len();
         if received > MAX_BODY_LENGTH {
             return Err(Error::TooLong {
@@ -410,6 +208,14 @@ async fn read_body(response: Response<Incoming>) -> Result<Vec<u8>, Error> {
         decoder.write(&data).map_err(|error| body_error(&error))?;
     }
     decoder.finish().map_err(|error| body_error(&error))
+}
+
+/// Why the connection broke in the middle of an answer.
+fn broken(error: rarest_http::Error) -> Error {
+    Error::Network(match error {
+        rarest_http::Error::Network(error) => error,
+        other => io::Error::other(other),
+    })
 }
 
 fn body_error(error: &io::Error) -> Error {

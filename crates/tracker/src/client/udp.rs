@@ -11,12 +11,12 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
-use super::network::{Network, SystemNetwork, local_address, resolve};
 use crate::announce::{Announce, AnnounceReply, Family};
 use crate::error::Error;
 use crate::scrape::ScrapeReply;
 use crate::udp::{self, Outcome, RequestId, UdpExchange, UrlData};
 use crate::url::{Protocol, TrackerUrl};
+use rarest_http::{Network, SystemNetwork};
 
 /// How long the lookup of a tracker's name may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -163,10 +163,12 @@ impl UdpClient {
         if tracker.protocol() != Protocol::Udp {
             return Err(Error::NoClient(tracker.protocol()));
         }
-        let lookup = resolve(&*self.network, tracker.host(), tracker.port(), family);
+        let (host, port) = (tracker.host(), tracker.port());
+        let lookup = self.network.addresses(host, port, family.into());
         let addresses = tokio::time::timeout(LOOKUP_TIMEOUT, lookup)
             .await
-            .unwrap_or(Err(Error::TimedOut(LOOKUP_TIMEOUT)))?;
+            .unwrap_or(Err(rarest_http::Error::TimedOut(LOOKUP_TIMEOUT)))
+            .map_err(|error| Error::of_http(error, tracker.protocol(), family))?;
         self.ask_one_after_the_other(addresses, question).await
     }
 
@@ -231,7 +233,10 @@ fn open(bind: &[IpAddr], family: Family) -> io::Result<UdpSocket> {
         Family::V4 => (Domain::IPV4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         Family::V6 => (Domain::IPV6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
     };
-    let local = local_address(bind, family)?.unwrap_or(any);
+    let bound = SystemNetwork {
+        bind: bind.to_vec(),
+    };
+    let local = bound.local_address(any)?.unwrap_or(any);
     let socket = Socket::new(domain, Type::DGRAM, None)?;
     if family == Family::V6 {
         socket.set_only_v6(true)?;

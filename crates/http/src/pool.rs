@@ -20,17 +20,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::network::{Network, resolve};
-use super::reach::Reach;
-use crate::announce::Family;
-use crate::error::{Error, RedirectError};
-use crate::url::{Protocol, TrackerUrl};
+use rarest_metainfo::Reach;
+use url::Url;
 
-/// Connections to one host over one family at once; further requests wait. Enough to announce thousands of torrents in a minute, too few
-/// to look like an attack.
-pub(super) const MAX_CONNECTIONS_PER_HOST: usize = 4;
+use crate::network::{Families, Network};
+use crate::{Error, RedirectError};
 
-/// How long a connection is kept for the next request. Trackers do not like to hold idle connections.
+/// How long a connection is kept for the next request. Servers do not like to hold idle connections.
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
 
 /// How long one address of a host may take to accept, before the next is tried.
@@ -39,33 +35,48 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Addresses of one host that are tried, one after the other.
 const MAX_ADDRESSES_TRIED: usize = 3;
 
-/// Bytes of an answer's head that are buffered.
-const MAX_HEAD_LENGTH: usize = 32 * 1024;
+/// The smallest read buffer that hyper takes.
+const MIN_READ_AHEAD: usize = 8192;
 
 /// Whom a connection leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Target {
-    protocol: Protocol,
+    scheme: Scheme,
     host: String,
     port: u16,
-    family: Family,
+    families: Families,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Scheme {
+    Http,
+    Https,
 }
 
 impl Target {
-    pub(super) fn of(url: &TrackerUrl, family: Family) -> Self {
-        Self {
-            protocol: url.protocol(),
-            host: url.host().to_owned(),
-            port: url.port(),
-            family,
-        }
+    /// `None` when the URL leads to no web server.
+    pub(super) fn of(url: &Url, families: Families) -> Option<Self> {
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return None,
+        };
+        let port = url.port_or_known_default().filter(|&port| port != 0)?;
+        Some(Self {
+            scheme,
+            host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
+            port,
+            families,
+        })
     }
 }
 
 /// All hosts that are spoken to, or were a moment ago.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     state: Mutex<State>,
+    connections_per_host: usize,
+    read_ahead: usize,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +119,14 @@ pub(super) struct Connection {
 }
 
 impl Pool {
+    pub(super) fn new(connections_per_host: usize, read_ahead: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            connections_per_host: connections_per_host.clamp(1, Semaphore::MAX_PERMITS),
+            read_ahead: read_ahead.max(MIN_READ_AHEAD),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,7 +134,8 @@ impl Pool {
 
     /// Waits until there are fewer connections to the host than allowed.
     pub(super) async fn turn(&self, target: Target) -> Turn {
-        let permits = self.lock().host(&target).permits.clone();
+        let most = self.connections_per_host;
+        let permits = self.lock().host(&target, most).permits.clone();
         let permit = permits.acquire_owned().await;
         Turn {
             target,
@@ -139,7 +159,8 @@ impl Pool {
     /// Keeps a connection whose last answer was read to the end.
     pub(super) fn keep(self: &Arc<Self>, turn: &Turn, connection: Connection) {
         let mut state = self.lock();
-        state.host(&turn.target).idle.push(Idle {
+        let most = self.connections_per_host;
+        state.host(&turn.target, most).idle.push(Idle {
             connection,
             since: Instant::now(),
         });
@@ -151,13 +172,13 @@ impl Pool {
 }
 
 impl State {
-    fn host(&mut self, target: &Target) -> &mut Host {
+    fn host(&mut self, target: &Target, most: usize) -> &mut Host {
         // Hosts without connections, from whom nobody wants any, are dropped by the way, so that the table does not grow for ever.
         if !self.hosts.contains_key(target) {
             self.hosts.retain(|_, host| host.is_in_use());
         }
         self.hosts.entry(target.clone()).or_insert_with(|| Host {
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS_PER_HOST)),
+            permits: Arc::new(Semaphore::new(most)),
             idle: Vec::new(),
         })
     }
@@ -189,34 +210,42 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-impl Connection {
+impl Pool {
     /// Connects to an address of the host that is no nearer to us than `nearest`.
-    pub(super) async fn open(
+    pub(super) async fn connect(
+        &self,
         network: &dyn Network,
         turn: &Turn,
         nearest: Reach,
         tls: Option<TlsConnector>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Connection, Error> {
         let Target {
-            host, port, family, ..
+            host,
+            port,
+            families,
+            ..
         } = &turn.target;
-        let mut addresses = resolve(network, host, *port, *family).await?;
+        let mut addresses = network.addresses(host, *port, *families).await?;
         addresses.retain(|address| Reach::of(address.ip()) >= nearest);
         let mut failure = Error::Redirect(RedirectError::Inward);
         for address in addresses.into_iter().take(MAX_ADDRESSES_TRIED) {
-            match Self::open_to(network, address, host, tls.clone()).await {
+            let opened = Connection::open_to(network, address, host, tls.clone(), self.read_ahead);
+            match opened.await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = error.into(),
             }
         }
         Err(failure)
     }
+}
 
+impl Connection {
     async fn open_to(
         network: &dyn Network,
         address: SocketAddr,
         host: &str,
         tls: Option<TlsConnector>,
+        read_ahead: usize,
     ) -> io::Result<Self> {
         let connect = timeout(CONNECT_TIMEOUT, network.connect(address));
         let stream = connect
@@ -224,20 +253,20 @@ impl Connection {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         let reach = Reach::of(address.ip());
         match tls {
-            None => Self::over(stream, reach).await,
+            None => Self::over(stream, reach, read_ahead).await,
             Some(tls) => {
                 let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-                Self::over(tls.connect(name, stream).await?, reach).await
+                Self::over(tls.connect(name, stream).await?, reach, read_ahead).await
             }
         }
     }
 
-    async fn over<S>(stream: S, reach: Reach) -> io::Result<Self>
+    async fn over<S>(stream: S, reach: Reach, read_ahead: usize) -> io::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HEAD_LENGTH)
+            .max_buf_size(read_ahead)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

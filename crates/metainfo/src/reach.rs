@@ -1,10 +1,10 @@
-//! How near an address is to us, so that a tracker in the internet can not send us to our own doorstep.
+//! How near an address is to us, so that a stranger in the internet can not send us to our own doorstep.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// From where an address can be reached, the nearest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Reach {
+pub enum Reach {
     /// Only from this machine.
     Loopback,
     /// Only from the local network, or by nobody.
@@ -14,7 +14,9 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    pub(super) fn of(ip: IpAddr) -> Self {
+    /// That of an address.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => of_v4(ip),
             IpAddr::V6(ip) => of_v6(ip),
