@@ -184,7 +184,7 @@ async fn start(handle: &TorrentHandle, folder: &Path, reporter: &mut Reporter) -
         .await;
     let known = *known.map_err(|_| Incomplete::ShutDown)?;
     drop(stats);
-    let metainfo = handle.metainfo();
+    let metainfo = handle.metadata().await?;
     let name = metainfo.info().name();
     if known.verified_pieces == 0 && known.pieces > 0 {
         if let Some(hint) = place::hint(metainfo.info(), folder) {

@@ -147,6 +147,17 @@ impl Geometry {
     /// Most pieces a torrent may have. A bitfield of it has 256 KiB, and 2 million pieces of 16 MiB hold 32 TiB.
     pub const MAX_PIECES: u32 = 2_097_152;
 
+    /// A space without pieces: all that is known of a torrent before its metadata is there (BEP 9).
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            piece_length: BLOCK_LENGTH,
+            piece_count: 0,
+            short: Box::default(),
+            padding: Box::default(),
+        }
+    }
+
     /// One run of `total_length` bytes cut into pieces of `piece_length`: v1 and hybrid torrents, padding included.
     ///
     /// # Errors

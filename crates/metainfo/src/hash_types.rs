@@ -166,6 +166,14 @@ impl InfoHashes {
         let mut shared = shared.into_iter().flatten().peekable();
         shared.peek().is_some() && shared.all(|same| same)
     }
+
+    /// Whether these are the hashes of an info dictionary with these raw bytes: every one that is known fits.
+    #[must_use]
+    pub fn are_of(&self, raw_info: &[u8]) -> bool {
+        let of_v1 = self.v1.map(|v1| v1.0 == rarest_hash::sha1(raw_info));
+        let of_v2 = self.v2.map(|v2| v2.0 == rarest_hash::sha256(raw_info));
+        of_v1.or(of_v2).is_some() && of_v1 != Some(false) && of_v2 != Some(false)
+    }
 }
 
 #[cfg(test)]

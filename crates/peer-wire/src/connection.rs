@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rarest_metainfo::{Bitfield, Block, Geometry, PeerId};
+use rarest_metainfo::{Block, PeerId};
 
 pub use command::Command;
 pub use config::{Config, LocalPieces, LocalTorrent, Privacy, Role, SwarmId};
@@ -315,19 +315,19 @@ impl Connection {
         self.close_if_not_read();
     }
 
-    /// The metadata of a torrent that was accepted without it is known now; `have` is what we have verified of it.
-    /// What the peer has said of its pieces until now becomes events.
+    /// The metadata of a torrent that was accepted without it is known now; `torrent` is as it would be
+    /// [accepted](Self::accept) now. What the peer has said of its pieces until now becomes events. It hears that we have the metadata
+    /// (BEP 9), and that nothing is said of peers when the torrent turned out to be private. The role is told by a command.
     ///
     /// # Errors
     /// Why the connection is closed: what the peer has said does not fit the torrent.
     pub fn handle_metadata(
         &mut self,
         now: Instant,
-        geometry: Arc<Geometry>,
-        have: &Bitfield,
+        torrent: LocalTorrent,
     ) -> Result<(), CloseReason> {
         if let Phase::Active(active) = &mut self.phase
-            && let Err(violation) = active.handle_metadata(now, geometry, have, &mut self.out)
+            && let Err(violation) = active.handle_metadata(now, torrent, &mut self.out)
         {
             self.close(violation.into());
         }

@@ -1,6 +1,8 @@
 //! How a torrent is added.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use rarest_metainfo::{Magnet, Metainfo};
 use rarest_piece_store::Storage;
 
 use crate::session::Shared;
-use crate::{AddError, Limits, TorrentHandle};
+use crate::{AddError, FilePriority, Limits, TorrentHandle};
 
 /// What a torrent is known by.
 #[derive(Debug)]
@@ -67,11 +69,51 @@ pub(crate) enum InitialState {
 pub(crate) struct AddOptions {
     pub(crate) initial: InitialState,
     pub(crate) output_dir: Option<PathBuf>,
+    /// These alone, if it is said which.
     pub(crate) files: Option<Vec<usize>>,
+    /// Those of a magnet link, which count unless the caller says which (BEP 53).
+    pub(crate) linked_files: Vec<RangeInclusive<u32>>,
+    /// How much single files are wanted, whatever else was said.
+    pub(crate) priorities: BTreeMap<usize, FilePriority>,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) existing: ExistingData,
     pub(crate) limits: Limits,
     pub(crate) storage: Option<Box<dyn Storage>>,
+}
+
+impl AddOptions {
+    /// How much each file is wanted; `None` when all are alike. Files that the torrent does not have are left out.
+    pub(crate) fn priorities_of(&self, file_count: usize) -> Option<Box<[FilePriority]>> {
+        if self.files.is_none() && self.linked_files.is_empty() && self.priorities.is_empty() {
+            return None;
+        }
+        let mut priorities: Box<[_]> = match &self.files {
+            Some(files) => {
+                let mut priorities = vec![FilePriority::Skip; file_count];
+                for &file in files {
+                    if let Some(priority) = priorities.get_mut(file) {
+                        *priority = FilePriority::Normal;
+                    }
+                }
+                priorities.into()
+            }
+            None if self.linked_files.is_empty() => vec![FilePriority::Normal; file_count].into(),
+            None => {
+                let is_linked = |file: &u32| self.linked_files.iter().any(|it| it.contains(file));
+                let priority = |file| match is_linked(&file) {
+                    true => FilePriority::Normal,
+                    false => FilePriority::Skip,
+                };
+                (0..).map(priority).take(file_count).collect()
+            }
+        };
+        for (&file, &priority) in &self.priorities {
+            if let Some(place) = priorities.get_mut(file) {
+                *place = priority;
+            }
+        }
+        Some(priorities)
+    }
 }
 
 /// A torrent that is about to be added: made by [`Session::add`](crate::Session::add), and does nothing until [`start`](Self::start).
@@ -97,9 +139,20 @@ impl AddTorrent {
         self
     }
 
-    /// Downloads these files alone, by their number in the torrent. All by default.
+    /// Downloads these files alone, by their number in the torrent. By default those that a magnet link names (BEP 53), or else all.
+    ///
+    /// Numbers that the torrent of a magnet link turns out not to have are ignored.
     pub fn files(mut self, files: impl IntoIterator<Item = usize>) -> Self {
         self.options.files = Some(files.into_iter().collect());
+        self
+    }
+
+    /// How much single files are wanted, by their number in the torrent, beside what [`files`](Self::files) says.
+    pub fn file_priorities(
+        mut self,
+        priorities: impl IntoIterator<Item = (usize, FilePriority)>,
+    ) -> Self {
+        self.options.priorities.extend(priorities);
         self
     }
 
@@ -132,7 +185,8 @@ impl AddTorrent {
         self
     }
 
-    /// Adds the torrent. Returns at once: what is on the disk is looked at, and peers are sought, in the background.
+    /// Adds the torrent. Returns at once: what is on the disk is looked at, peers are sought, and the metadata of a magnet link is fetched in
+    /// the background.
     ///
     /// # Errors
     /// [`AddError`] says why the torrent cannot be added. Trouble with the disk or with trackers is no reason: that is

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::{Announcing, Config};
-use crate::registry::{Entry, Totals as Counted, Trackers};
+use crate::registry::{Entry, Known, Totals as Counted, Trackers};
 use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
 use crate::{StartError, TorrentEvent, TorrentId};
@@ -49,6 +49,8 @@ enum Wish {
     Completed(TorrentId),
     /// Pieces are missing again.
     Incomplete(TorrentId),
+    /// The metadata of a magnet link is there.
+    Described(Arc<Entry>),
     /// It is gone.
     Remove(TorrentId),
     AddTrackers(Arc<Entry>, Vec<TrackerUrl>),
@@ -132,6 +134,10 @@ impl Announcer {
 
     pub(crate) fn incomplete(&self, torrent: TorrentId) {
         self.send(Wish::Incomplete(torrent));
+    }
+
+    pub(crate) fn described(&self, entry: &Arc<Entry>) {
+        self.send(Wish::Described(Arc::clone(entry)));
     }
 
     pub(crate) fn remove(&self, torrent: TorrentId) {
@@ -246,6 +252,16 @@ impl AnnouncerTask {
             }
             Wish::Incomplete(torrent) => {
                 self.with(torrent, |announced| announced.schedule.incomplete())
+            }
+            Wish::Described(entry) => {
+                let identity = Identity::of(&entry);
+                self.with(entry.id, |announced| {
+                    let schedule = &mut announced.schedule;
+                    for swarm in identity.swarms {
+                        schedule.add_swarm(now, swarm);
+                    }
+                    schedule.set_spread(now, identity.spread);
+                })
             }
             Wish::Remove(torrent) => {
                 self.running_alone.remove(&torrent);
@@ -408,18 +424,47 @@ impl AnnouncerTask {
 
 impl Announced {
     fn new(entry: &Arc<Entry>, shared: &Shared) -> Self {
-        let metainfo = entry.metainfo();
-        let mut config = ScheduleConfig::new(metainfo.info_hashes().swarms(), rand::random());
-        if metainfo.info().is_private() {
-            config.spread = Spread::OneTracker;
-        }
+        let identity = Identity::of(entry);
+        let mut config = ScheduleConfig::new(identity.swarms, rand::random());
+        config.spread = identity.spread;
         config.families = shared.families();
         Self {
-            schedule: Schedule::new(config, Tiers::new(metainfo.trackers(), rand::random())),
+            schedule: Schedule::new(config, Tiers::new(&identity.tiers, rand::random())),
             entry: Arc::clone(entry),
             wakes_at: None,
             under_way: HashMap::new(),
             stay: Stay::Kept,
+        }
+    }
+}
+
+/// What trackers are to be told of a torrent, and how.
+struct Identity {
+    swarms: Vec<InfoHash>,
+    tiers: Vec<Vec<String>>,
+    spread: Spread,
+}
+
+impl Identity {
+    fn of(entry: &Entry) -> Self {
+        match entry.known() {
+            Known::Magnet(magnet) => Self {
+                swarms: magnet.info_hashes().swarms().collect(),
+                tiers: magnet
+                    .trackers
+                    .iter()
+                    .map(|url| vec![url.clone()])
+                    .collect(),
+                spread: Spread::EachTier,
+            },
+            Known::Metainfo(metainfo) => Self {
+                swarms: metainfo.info_hashes().swarms().collect(),
+                tiers: metainfo.trackers().to_vec(),
+                spread: match metainfo.info().is_private() {
+                    true => Spread::OneTracker,
+                    false => Spread::EachTier,
+                },
+            },
         }
     }
 }
@@ -430,7 +475,7 @@ impl Shared {
         let Some(client) = &self.announcer.client else {
             return Vec::new();
         };
-        let swarms: Vec<InfoHash> = entry.metainfo().info_hashes().swarms().collect();
+        let swarms = Identity::of(entry).swarms;
         let mut under_way = JoinSet::new();
         for status in self.announcer.list(entry).await {
             if status.url.can_scrape() {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rarest_metainfo::MetainfoError;
 use rarest_piece_store::StoreError;
 use rarest_tracker::TrackerUrlError;
 use rarest_tracker::client::HttpConfigError;
@@ -58,11 +59,6 @@ pub enum AddError {
     /// The session has it already, or another torrent of the same swarm.
     #[error("the torrent {0} was added before")]
     AlreadyAdded(TorrentId),
-    /// A magnet link names a torrent but does not describe it, and its description cannot be fetched from peers yet.
-    #[error(
-        "a magnet link cannot be added yet: its metadata has to be known; add the .torrent file"
-    )]
-    MagnetWithoutMetadata,
     /// A file was selected that the torrent does not have.
     #[error("there is no file {index}: the torrent has {count}")]
     NoSuchFile {
@@ -103,6 +99,9 @@ pub enum CommandError {
         /// Number of files of the torrent.
         count: usize,
     },
+    /// It is not known what the torrent is: the metadata of the magnet link is not there yet.
+    #[error("the metadata of the magnet link is not there yet")]
+    MetadataMissing,
     /// The storage failed.
     #[error(transparent)]
     Storage(StoreError),
@@ -141,6 +140,12 @@ pub enum Incomplete {
         /// Number of wanted pieces whose hash is not known.
         pieces: u32,
     },
+    /// What the magnet link names is no torrent that can be used: its metadata came, and is what the link says.
+    #[error("the magnet link names no torrent that can be used")]
+    Metadata(#[source] MetainfoError),
+    /// The magnet link names a hybrid torrent, as its metadata says, which the session has already.
+    #[error("the torrent {0} was added before")]
+    AlreadyAdded(TorrentId),
     /// The torrent was removed from the session.
     #[error("the torrent was removed from the session")]
     Removed,
@@ -155,6 +160,8 @@ pub enum Incomplete {
 pub enum StallCause {
     /// No peer is connected.
     NoPeers,
+    /// Peers are connected, but none has sent the metadata of the magnet link.
+    MetadataUnavailable,
     /// Peers are connected, but between them they lack pieces that are wanted.
     PiecesUnavailable,
     /// Peers are connected that have what is wanted, but do not send it.
@@ -169,6 +176,7 @@ impl std::fmt::Display for StallCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NoPeers => "no peer is connected",
+            Self::MetadataUnavailable => "no connected peer sends the metadata",
             Self::PiecesUnavailable => "no connected peer has the pieces that are missing",
             Self::PeersSilent => "the connected peers send nothing",
             Self::DiskFull => "the disk is full",

@@ -39,6 +39,8 @@ pub enum TorrentEvent {
         /// Number of pieces that are there and right.
         verified_pieces: u32,
     },
+    /// The metadata of a magnet link is there: it is known what the torrent is.
+    MetadataReceived,
     /// The torrent was paused.
     Paused,
     /// The torrent goes on.

@@ -28,10 +28,23 @@ impl TorrentHandle {
         self.entry.id
     }
 
-    /// What the torrent is. Read anew from the bytes of its `.torrent` while it rests: a session keeps no more of it then.
+    /// What the torrent is; `None` as long as that has to be fetched for a magnet link. Read anew from the bytes of its `.torrent` while it
+    /// rests: a session keeps no more of it then.
     #[must_use]
-    pub fn metainfo(&self) -> Arc<Metainfo> {
+    pub fn metainfo(&self) -> Option<Arc<Metainfo>> {
         self.entry.metainfo()
+    }
+
+    /// Waits until it is known what the torrent is: at once, but for a magnet link.
+    ///
+    /// It is a question like [`completed`](Self::completed): dropping the future changes nothing, and it may be asked again.
+    ///
+    /// # Errors
+    /// [`Incomplete::Stalled`] when no peer has sent the metadata for the session's
+    /// [stall timeout](crate::Builder::stall_timeout); [`Incomplete::Metadata`] when what the magnet link names is no torrent that can be used;
+    /// [`Incomplete::AlreadyAdded`]; [`Incomplete::Removed`] and [`Incomplete::ShutDown`].
+    pub async fn metadata(&self) -> Result<Arc<Metainfo>, Incomplete> {
+        self.reached(|_| self.entry.metainfo()).await
     }
 
     /// Waits until every wanted piece is there, verified and written.
@@ -46,17 +59,25 @@ impl TorrentHandle {
     /// [`Incomplete::HashesMissing`] when nothing is left to download but what cannot be verified;
     /// [`Incomplete::Removed`] and [`Incomplete::ShutDown`].
     pub async fn completed(&self) -> Result<(), Incomplete> {
+        self.reached(|phase| matches!(phase, Phase::Complete).then_some(()))
+            .await
+    }
+
+    /// Waits until there is what is waited for, or it stalls.
+    async fn reached<T>(&self, goal: impl Fn(&Phase) -> Option<T>) -> Result<T, Incomplete> {
         let mut progress = self.entry.progress.subscribe();
         let stalls_before = progress.borrow().stalls;
         loop {
             {
                 let now = progress.borrow_and_update();
+                if let Some(reached) = goal(&now.phase) {
+                    return Ok(reached);
+                }
                 match &now.phase {
-                    Phase::Complete => return Ok(()),
                     Phase::Failed(why) => return Err((**why).clone()),
                     Phase::Gone(Gone::Removed) => return Err(Incomplete::Removed),
                     Phase::Gone(Gone::ShutDown) => return Err(Incomplete::ShutDown),
-                    Phase::Incomplete => {}
+                    Phase::Incomplete | Phase::Complete => {}
                 }
                 if now.stalls > stalls_before
                     && let Some(why) = &now.last_stall

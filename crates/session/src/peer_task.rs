@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Buf;
-use rarest_peer_wire::connection::{CloseReason, Command, Connection, Event};
+use rarest_peer_wire::connection::{CloseReason, Command, Connection, Event, LocalTorrent};
 use rarest_piece_store::ReadError;
 use rarest_swarm::{Ended, PeerKey};
 use tokio::io::Interest;
@@ -77,16 +77,32 @@ impl Drop for InTransit {
     }
 }
 
+/// What a torrent tells one of its connections.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// What its machine decided, in order.
+    Commands(Vec<Command>),
+    /// The metadata of a magnet link is there, and what there is to serve.
+    Metadata(Box<LocalTorrent>, Content),
+}
+
+/// Where the blocks for peers are.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) store: Arc<Store>,
+    /// Reads from the disk that the torrent may have under way.
+    pub(crate) disk_reads: Arc<Semaphore>,
+}
+
 /// What a connection is given when its torrent agreed to it.
 pub(crate) struct PeerTask {
     pub(crate) shared: Arc<Shared>,
     pub(crate) entry: Arc<Entry>,
-    pub(crate) store: Arc<Store>,
-    /// Reads from the disk that the torrent may have under way.
-    pub(crate) disk_reads: Arc<Semaphore>,
+    /// None until the metadata of a magnet link is there.
+    pub(crate) content: Option<Content>,
     pub(crate) key: PeerKey,
     pub(crate) socket: Socket,
-    pub(crate) commands: mpsc::UnboundedReceiver<Vec<Command>>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     pub(crate) torrent: mpsc::Sender<PeerMail>,
 }
 
@@ -139,7 +155,7 @@ struct Driver {
     input: Input,
     download: Pace,
     upload: Upload,
-    commands: mpsc::UnboundedReceiver<Vec<Command>>,
+    orders: mpsc::UnboundedReceiver<Order>,
     torrent: mpsc::Sender<PeerMail>,
     /// Not to be read before: the download rate is used up.
     read_after: Option<Instant>,
@@ -154,30 +170,24 @@ impl Driver {
         let PeerTask {
             shared,
             entry,
-            store,
-            disk_reads,
+            content,
             key,
             socket,
-            commands,
+            orders,
             torrent,
         } = task;
         let of_torrent = entry.limiters();
         let pace = |of_torrent, of_session: &Arc<_>| Pace::new(of_torrent, Arc::clone(of_session));
         Self {
             download: pace(of_torrent.download, &shared.download),
-            upload: Upload::new(
-                store,
-                disk_reads,
-                pace(of_torrent.upload, &shared.upload),
-                &shared,
-            ),
+            upload: Upload::new(content, pace(of_torrent.upload, &shared.upload), &shared),
             shared,
             entry,
             key,
             stream: socket.stream,
             connection: socket.connection,
             input: socket.input,
-            commands,
+            orders,
             torrent,
             read_after: None,
             awaits_memory: false,
@@ -208,9 +218,9 @@ impl Driver {
                         self.read(now())?;
                     }
                 }
-                commands = self.commands.recv() => {
-                    let Some(commands) = commands else { return Err(self.dismiss()) };
-                    self.connection.handle_commands(now(), commands);
+                order = self.orders.recv() => {
+                    let Some(order) = order else { return Err(self.dismiss()) };
+                    self.obey(now(), order)?;
                 }
                 read = self.upload.read() => {
                     for error in self.upload.finish_reading(now(), read, &mut self.connection) {
@@ -221,6 +231,18 @@ impl Driver {
                 () = self.timer.as_mut() => self.handle_timeout(now()),
             }
         }
+    }
+
+    fn obey(&mut self, now: Instant, order: Order) -> Result<(), End> {
+        match order {
+            Order::Commands(commands) => self.connection.handle_commands(now, commands),
+            Order::Metadata(torrent, content) => {
+                self.upload.set_content(content);
+                let known = self.connection.handle_metadata(now, *torrent);
+                known.map_err(End::Closed)?;
+            }
+        }
+        Ok(())
     }
 
     /// The torrent has let go of the connection: what the socket takes at once still goes out.

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
-use rarest_metainfo::{InfoHash, Metainfo, ParseOptions};
+use rarest_metainfo::{InfoHash, Magnet, Metainfo, ParseOptions};
 use tokio::sync::mpsc;
 
 use crate::limiter::Limiter;
 use crate::memory::Held;
 use crate::session::Shared;
-use crate::torrent_task::{Driver, Mail, Resting};
+use crate::torrent_task::{Driver, Mail, Resting, Seeker};
 use crate::watched::Watched;
 use crate::{AddError, Gone, Incomplete, Limits, Rate, Stats, TorrentId};
 
@@ -35,7 +35,8 @@ impl Registry {
         if torrents.closed {
             return Err(AddError::ShutDown);
         }
-        let swarms = [Some(entry.id.info_hash()), entry.second_swarm];
+        let second_swarm = entry.second_swarm();
+        let swarms = [Some(entry.id.info_hash()), second_swarm];
         if let Some(known) = swarms
             .iter()
             .flatten()
@@ -43,10 +44,34 @@ impl Registry {
         {
             return Err(AddError::AlreadyAdded(known));
         }
-        if let Some(second) = entry.second_swarm {
+        if let Some(second) = second_swarm {
             torrents.second_swarms.insert(second, entry.id);
         }
         torrents.by_id.insert(entry.id, entry);
+        Ok(())
+    }
+
+    /// The metadata of a magnet link is there, and may name a second swarm. Another torrent may have come for it before.
+    pub(crate) fn describe(
+        &self,
+        entry: &Arc<Entry>,
+        metainfo: &Arc<Metainfo>,
+    ) -> Result<(), AddError> {
+        let mut torrents = self.write();
+        if torrents.closed {
+            return Err(AddError::ShutDown);
+        }
+        let is_new = |hash: &InfoHash| *hash != entry.id.info_hash();
+        if let Some(second) = metainfo.info_hashes().swarms().find(is_new) {
+            match torrents.id_of(second) {
+                Some(other) if other != entry.id => return Err(AddError::AlreadyAdded(other)),
+                _ => {}
+            }
+            // It may be that of the magnet link.
+            let second = *entry.second_swarm.get_or_init(|| second);
+            torrents.second_swarms.insert(second, entry.id);
+        }
+        *lock(&entry.description) = Description::of(metainfo);
         Ok(())
     }
 
@@ -56,8 +81,8 @@ impl Registry {
         let known = torrents.by_id.get(&entry.id);
         if known.is_some_and(|known| Arc::ptr_eq(known, entry)) {
             torrents.by_id.remove(&entry.id);
-            if let Some(second) = &entry.second_swarm {
-                torrents.second_swarms.remove(second);
+            if let Some(second) = entry.second_swarm() {
+                torrents.second_swarms.remove(&second);
             }
         }
     }
@@ -114,8 +139,8 @@ impl Torrents {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: TorrentId,
-    /// Of a hybrid.
-    second_swarm: Option<InfoHash>,
+    /// Of a hybrid, once that is known.
+    second_swarm: OnceLock<InfoHash>,
     pub(crate) trackers: Trackers,
     description: Mutex<Description>,
     /// None while there is no limit and there were no peers.
@@ -137,11 +162,38 @@ pub(crate) enum Trackers {
 
 /// What the torrent is.
 #[derive(Debug)]
-struct Description {
-    /// Its `.torrent`.
-    raw: Bytes,
-    /// That of the driver, while there is one.
-    parsed: Weak<Metainfo>,
+enum Description {
+    /// All that is known until the metadata is there.
+    Magnet(Arc<Magnet>),
+    Metainfo {
+        /// Its `.torrent`.
+        raw: Bytes,
+        /// That of the driver, while there is one.
+        parsed: Weak<Metainfo>,
+    },
+}
+
+impl Description {
+    fn of(metainfo: &Arc<Metainfo>) -> Self {
+        Self::Metainfo {
+            raw: metainfo.to_bytes(),
+            parsed: Arc::downgrade(metainfo),
+        }
+    }
+
+    fn set_parsed(&mut self, metainfo: Weak<Metainfo>) {
+        if let Self::Metainfo { parsed, .. } = self {
+            *parsed = metainfo;
+        }
+    }
+}
+
+/// What is known of a torrent.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// Its metadata is missing.
+    Magnet(Arc<Magnet>),
+    Metainfo(Arc<Metainfo>),
 }
 
 /// The speeds of one torrent.
@@ -234,19 +286,36 @@ impl Drop for Mailbox {
 
 impl Entry {
     pub(crate) fn new(metainfo: &Arc<Metainfo>, limits: Limits) -> Self {
-        let mut swarms = metainfo.info_hashes().swarms();
+        let trackers = match metainfo.trackers() {
+            [] => Trackers::None,
+            [_, ..] => Trackers::Some,
+        };
+        let swarms = metainfo.info_hashes().swarms();
+        Self::described(swarms, trackers, Description::of(metainfo), limits)
+    }
+
+    pub(crate) fn of_magnet(magnet: &Arc<Magnet>, limits: Limits) -> Self {
+        let trackers = match magnet.trackers[..] {
+            [] => Trackers::None,
+            [_, ..] => Trackers::Some,
+        };
+        let swarms = magnet.info_hashes().swarms();
+        let description = Description::Magnet(Arc::clone(magnet));
+        Self::described(swarms, trackers, description, limits)
+    }
+
+    fn described(
+        mut swarms: impl Iterator<Item = InfoHash>,
+        trackers: Trackers,
+        description: Description,
+        limits: Limits,
+    ) -> Self {
         let first = swarms.next();
         let entry = Self {
             id: TorrentId(first.expect("a torrent has at least one info-hash")),
-            second_swarm: swarms.next(),
-            trackers: match metainfo.trackers() {
-                [] => Trackers::None,
-                [_, ..] => Trackers::Some,
-            },
-            description: Mutex::new(Description {
-                raw: metainfo.to_bytes(),
-                parsed: Arc::downgrade(metainfo),
-            }),
+            second_swarm: swarms.next().map_or_else(OnceLock::new, OnceLock::from),
+            trackers,
+            description: Mutex::new(description),
             limiters: Mutex::default(),
             totals: Totals::default(),
             memory: Held::default(),
@@ -258,21 +327,35 @@ impl Entry {
         entry
     }
 
+    fn second_swarm(&self) -> Option<InfoHash> {
+        self.second_swarm.get().copied()
+    }
+
     /// What the torrent is: read anew from its bytes while it rests.
-    pub(crate) fn metainfo(&self) -> Arc<Metainfo> {
-        let description = lock(&self.description);
-        if let Some(metainfo) = description.parsed.upgrade() {
-            return metainfo;
+    pub(crate) fn known(&self) -> Known {
+        match &*lock(&self.description) {
+            Description::Magnet(magnet) => Known::Magnet(Arc::clone(magnet)),
+            Description::Metainfo { raw, parsed } => {
+                Known::Metainfo(parsed.upgrade().unwrap_or_else(|| {
+                    let options = ParseOptions::default().max_length(raw.len());
+                    let metainfo = options.parse(raw.clone());
+                    Arc::new(metainfo.expect("these bytes were read before"))
+                }))
+            }
         }
-        let raw = description.raw.clone();
-        let options = ParseOptions::default().max_length(raw.len());
-        let metainfo = options.parse(raw).expect("these bytes were read before");
-        Arc::new(metainfo)
+    }
+
+    /// What the torrent is, unless that is still to be fetched.
+    pub(crate) fn metainfo(&self) -> Option<Arc<Metainfo>> {
+        match self.known() {
+            Known::Magnet(_) => None,
+            Known::Metainfo(metainfo) => Some(metainfo),
+        }
     }
 
     /// From now on whoever asks is given this one, until the torrent rests again.
     pub(crate) fn share_metainfo(&self, metainfo: &Arc<Metainfo>) {
-        lock(&self.description).parsed = Arc::downgrade(metainfo);
+        lock(&self.description).set_parsed(Arc::downgrade(metainfo));
     }
 
     /// What connections of this torrent keep to.
@@ -344,6 +427,18 @@ impl Entry {
         }
     }
 
+    /// Begins to look for the metadata of a magnet link.
+    pub(crate) fn seek(self: &Arc<Self>, shared: &Arc<Shared>, seeker: Box<Seeker>) {
+        let mut place = lock(&self.place);
+        // A session that ended in the meantime has closed it.
+        if matches!(*place, Place::New) {
+            let (sender, mailbox) = Mailbox::open(self);
+            *place = Place::Awake(sender);
+            drop(place);
+            shared.tasks.spawn(seeker.run(mailbox));
+        }
+    }
+
     /// Lays the driver down to sleep, unless mail came in the meantime or the session ends: then it is given back.
     pub(crate) fn sleep(
         self: &Arc<Self>,
@@ -370,7 +465,7 @@ impl Entry {
     /// Lets go of what a torrent that rests does not need.
     fn forget_unused(&self) {
         // It would keep the memory, though not what is in it.
-        lock(&self.description).parsed = Weak::new();
+        lock(&self.description).set_parsed(Weak::new());
         let mut limiters = lock(&self.limiters);
         if limiters
             .as_ref()

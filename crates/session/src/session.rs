@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rarest_metainfo::PeerId;
-use rarest_peer_wire::connection;
-use rarest_peer_wire::{Extension, Extensions};
+use rarest_metainfo::{Magnet, PeerId};
+use rarest_peer_wire::{Extension, Extensions, connection};
 use rarest_piece_store::{DEFAULT_OPEN_FILES, OpenFiles, ReadBuffers};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -24,7 +23,7 @@ use crate::limiter::Limiter;
 use crate::listener::Strangers;
 use crate::memory::{BufferPool, MemoryBudget};
 use crate::registry::{Entry, Registry};
-use crate::torrent_task::Driver;
+use crate::torrent_task::{Driver, Seeker};
 use crate::uploads::Uploads;
 use crate::{
     AddError, Builder, EventStream, Gone, Limits, ShutdownError, StartError, TorrentHandle,
@@ -104,7 +103,8 @@ impl Session {
         let peer_id = new_peer_id();
         let mut connection_config = connection::Config::new(peer_id);
         connection_config.client = Some(CLIENT_NAME.to_owned());
-        connection_config.extensions = Extensions::only([Extension::DontHave, Extension::Pex]);
+        connection_config.extensions =
+            Extensions::only([Extension::DontHave, Extension::Metadata, Extension::Pex]);
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
         let (announcer, announcing) = Announcer::new(&config)?;
         let disk = Disk::start("rarest-disk", config.disk_threads).map_err(StartError::Thread)?;
@@ -241,14 +241,16 @@ impl Shared {
             source,
             options,
         } = add;
-        let TorrentSource::Metainfo(metainfo) = source else {
-            return Err(AddError::MagnetWithoutMetadata);
+        let metainfo = match source {
+            TorrentSource::Metainfo(metainfo) => metainfo,
+            TorrentSource::Magnet(magnet) => return Self::add_magnet(&shared, *magnet, options),
         };
         let count = metainfo.info().file_count() as usize;
         if let Some(&index) = options
             .files
             .iter()
             .flatten()
+            .chain(options.priorities.keys())
             .find(|&&index| index >= count)
         {
             return Err(AddError::NoSuchFile { index, count });
@@ -257,6 +259,19 @@ impl Shared {
         shared.registry.insert(Arc::clone(&entry))?;
         let (shared_too, entry_too) = (Arc::clone(&shared), Arc::clone(&entry));
         entry.start(Driver::new(shared_too, entry_too, metainfo, options));
+        Ok(shared.handle(entry))
+    }
+
+    fn add_magnet(
+        shared: &Arc<Self>,
+        magnet: Magnet,
+        options: AddOptions,
+    ) -> Result<TorrentHandle, AddError> {
+        let magnet = Arc::new(magnet);
+        let entry = Arc::new(Entry::of_magnet(&magnet, options.limits));
+        shared.registry.insert(Arc::clone(&entry))?;
+        let (shared_too, entry_too) = (Arc::clone(shared), Arc::clone(&entry));
+        entry.seek(shared, Seeker::new(shared_too, entry_too, magnet, options));
         Ok(shared.handle(entry))
     }
 

@@ -9,6 +9,8 @@ pub enum TorrentState {
     /// What is on the disk is being looked at.
     #[default]
     Checking,
+    /// It is not known what the torrent is: the metadata of the magnet link is being fetched, or looked for.
+    FetchingMetadata,
     /// Pieces are being downloaded, or looked for.
     Downloading,
     /// Every wanted piece is there; they are offered to others.

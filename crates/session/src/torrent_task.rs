@@ -2,6 +2,7 @@
 
 mod command;
 mod disk_work;
+mod magnet;
 mod peers;
 mod progress;
 mod resting;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rarest_metainfo::{Bitfield, Metainfo};
 use rarest_piece_store::{FileStorage, PieceStore, Storage};
-use rarest_swarm::{Output, PeerKey, PeerSource, Start, Torrent};
+use rarest_swarm::{Output, PeerKey, PeerSource, Privacy, Start, Torrent};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -29,6 +30,7 @@ pub(crate) use command::Command;
 use command::Departure;
 pub(crate) use disk_work::DiskMail;
 use disk_work::DiskWork;
+pub(crate) use magnet::Seeker;
 use peers::{EarlyPeers, PeerLink};
 use progress::Observed;
 pub(crate) use resting::Resting;
@@ -71,6 +73,8 @@ pub(crate) struct Driver {
     home: Home,
     wish: Wish,
     stage: Stage,
+    /// The machine of a magnet link whose metadata has come: it keeps the peers until it is known what is on the disk.
+    precursor: Option<Box<Torrent>>,
     /// Known before the machine begins, which is told of them then.
     early_peers: EarlyPeers,
     peers: HashMap<PeerKey, PeerLink>,
@@ -141,6 +145,15 @@ fn without_hash(metainfo: &Metainfo) -> Bitfield {
     unknown
 }
 
+fn machine_config(shared: &Shared, privacy: Privacy) -> rarest_swarm::Config {
+    rarest_swarm::Config {
+        seed: rand::random(),
+        privacy,
+        max_half_open: shared.config.max_half_open,
+        ..rarest_swarm::Config::default()
+    }
+}
+
 /// Why the loop ends.
 enum Leave {
     Removed(Departure),
@@ -152,16 +165,16 @@ impl Driver {
         shared: Arc<Shared>,
         entry: Arc<Entry>,
         metainfo: Arc<Metainfo>,
-        options: AddOptions,
+        mut options: AddOptions,
     ) -> Box<Self> {
         let wish = match options.initial {
             InitialState::Running => Wish::Run,
             InitialState::Paused => Wish::Pause,
         };
-        let (home, storage) = match options.storage {
+        let (home, storage) = match options.storage.take() {
             Some(storage) => (Home::Custom, storage),
             None => {
-                let folder = options.output_dir;
+                let folder = options.output_dir.take();
                 let home = Home::Files {
                     folder: folder.filter(|folder| *folder != shared.config.download_dir),
                 };
@@ -172,10 +185,11 @@ impl Driver {
         };
         let store = Store::new(storage, Arc::clone(&metainfo))
             .with_read_buffers(Arc::clone(&shared.read_buffers));
+        let file_count = metainfo.info().file_count() as usize;
         let disk = DiskWork::new(
             store,
             options.existing,
-            options.files.as_deref(),
+            options.priorities_of(file_count),
             shared.config.disk_threads,
         );
         let mut driver = Self::of(shared, entry, metainfo, disk, home, wish);
@@ -197,6 +211,7 @@ impl Driver {
             observed: Observed::new(now()),
             wish,
             stage: Stage::New,
+            precursor: None,
             early_peers: EarlyPeers::default(),
             peers: HashMap::new(),
             peer_mail: None,
@@ -213,32 +228,37 @@ impl Driver {
     }
 
     /// Runs until the torrent is removed, the session ends, or there is nothing more to do.
-    pub(crate) async fn run(mut self: Box<Self>, mut mailbox: Mailbox) {
+    pub(crate) async fn run(mut self: Box<Self>, mailbox: Mailbox) {
         let span = tracing::info_span!("torrent", id = %self.entry.id);
-        async move {
-            let (peer_mail, mut peer_mailbox) = mpsc::channel(PEER_MAILBOX);
-            self.peer_mail = Some(peer_mail);
-            loop {
-                match self.serve(&mut mailbox, &mut peer_mailbox).await {
-                    Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
-                    // What peers said in the meantime is heard first.
-                    None if !peer_mailbox.is_empty() => {}
-                    // Partial pieces, which others need the memory of, and which an end would take.
-                    None if self.spill_all() => {}
-                    None => {
-                        // Torrents that have peers soon have others.
-                        self.shared.read_buffers.clear();
-                        let entry = Arc::clone(&self.entry);
-                        match entry.sleep(self, &mailbox) {
-                            Ok(()) => return,
-                            Err(awake) => self = awake,
-                        }
+        let (peer_mail, peer_mailbox) = mpsc::channel(PEER_MAILBOX);
+        self.peer_mail = Some(peer_mail);
+        self.run_with(mailbox, peer_mailbox).instrument(span).await;
+    }
+
+    /// Goes on where peers have a mailbox already.
+    async fn run_with(
+        mut self: Box<Self>,
+        mut mailbox: Mailbox,
+        mut peer_mailbox: mpsc::Receiver<PeerMail>,
+    ) {
+        loop {
+            match self.serve(&mut mailbox, &mut peer_mailbox).await {
+                Some(leave) => return self.leave(leave, mailbox, peer_mailbox).await,
+                // What peers said in the meantime is heard first.
+                None if !peer_mailbox.is_empty() => {}
+                // Partial pieces, which others need the memory of, and which an end would take.
+                None if self.spill_all() => {}
+                None => {
+                    // Torrents that have peers soon have others.
+                    self.shared.read_buffers.clear();
+                    let entry = Arc::clone(&self.entry);
+                    match entry.sleep(self, &mailbox) {
+                        Ok(()) => return,
+                        Err(awake) => self = awake,
                     }
                 }
             }
         }
-        .instrument(span)
-        .await;
     }
 
     /// The loop. Returns `None` when nothing has been to do for a while.
@@ -315,7 +335,7 @@ impl Driver {
             Mail::Command(command) => return self.handle_command(command),
             Mail::Arrived(arrival) => self.handle_arrival(*arrival),
             Mail::DialFailed(address, reason) => {
-                if let Stage::Active(torrent) = &mut self.stage {
+                if let Some(torrent) = self.machine() {
                     torrent.handle_dial_failed(now(), address);
                 }
                 let peer = address;
@@ -328,8 +348,16 @@ impl Driver {
         None
     }
 
+    /// The machine that has the peers.
+    fn machine(&mut self) -> Option<&mut Torrent> {
+        match &mut self.stage {
+            Stage::Active(torrent) => Some(torrent),
+            Stage::New | Stage::Checking | Stage::Unreadable => self.precursor.as_deref_mut(),
+        }
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
-        if let Stage::Active(torrent) = &mut self.stage {
+        if let Some(torrent) = self.machine() {
             torrent.handle_timeout(now);
         }
         self.handle_disk_timeout(now);
@@ -355,12 +383,12 @@ impl Driver {
 
     /// When something is to be done, but for saving resume data.
     fn next_timeout_but_saving(&self) -> Option<Instant> {
-        let of_machine = match &self.stage {
-            Stage::Active(torrent) => torrent.next_timeout(),
-            Stage::New | Stage::Checking | Stage::Unreadable => None,
+        let machine = match &self.stage {
+            Stage::Active(torrent) => Some(torrent),
+            Stage::New | Stage::Checking | Stage::Unreadable => self.precursor.as_ref(),
         };
         [
-            of_machine,
+            machine.and_then(|torrent| torrent.next_timeout()),
             self.disk.next_retry(),
             self.disk.gathered(),
             self.next_observation(),
@@ -371,9 +399,7 @@ impl Driver {
     }
 
     fn carry_out_decisions(&mut self, now: Instant) {
-        while let Stage::Active(torrent) = &mut self.stage
-            && let Some(output) = torrent.poll_output()
-        {
+        while let Some(output) = self.machine().and_then(Torrent::poll_output) {
             match output {
                 Output::Commands(peer, commands) => self.command_peer(peer, commands),
                 Output::Dial(address) => self.dial(address),
@@ -424,29 +450,28 @@ impl Driver {
         self.observed.went_on();
     }
 
-    /// Makes a machine, paused.
+    /// Makes a machine, paused; or goes on with that of a magnet link.
     fn make_machine(&mut self, now: Instant) {
         let metainfo = &self.metainfo;
         let store = &self.disk.store;
-        let config = rarest_swarm::Config {
-            seed: rand::random(),
-            privacy: self.privacy(),
-            max_half_open: self.shared.config.max_half_open,
-            ..rarest_swarm::Config::default()
-        };
+        let config = machine_config(&self.shared, self.privacy());
         let spilled = store.spilled_blocks();
-        let mut torrent = Torrent::new(
-            config,
-            Start {
-                geometry: Arc::clone(metainfo.info().geometry()),
-                info_hashes: metainfo.info_hashes(),
-                peer_id: self.shared.connection_config.peer_id,
-                verified: store.verified(),
-                hash_unknown: without_hash(metainfo),
-                on_disk: spilled.into_iter().flat_map(|(_, blocks)| blocks).collect(),
-            },
-            now,
-        );
+        let start = Start {
+            geometry: Arc::clone(metainfo.info().geometry()),
+            info_hashes: metainfo.info_hashes(),
+            peer_id: self.shared.connection_config.peer_id,
+            verified: store.verified(),
+            hash_unknown: without_hash(metainfo),
+            on_disk: spilled.into_iter().flat_map(|(_, blocks)| blocks).collect(),
+            metadata: Some(metainfo.info().raw().clone()),
+        };
+        if let Some(mut torrent) = self.precursor.take() {
+            torrent.handle_metadata(now, start, self.privacy());
+            self.stage = Stage::Active(torrent);
+            self.tell_peers_metadata();
+            return;
+        }
+        let mut torrent = Torrent::new(config, start, now);
         torrent.pause(now);
         self.stage = Stage::Active(Box::new(torrent));
     }

@@ -253,6 +253,7 @@ impl Node {
             peer_id,
             verified,
             on_disk: Vec::new(),
+            metadata: None,
         };
         let mut connection = ConnectionConfig::new(peer_id);
         connection.listen_port = Some(PORT);

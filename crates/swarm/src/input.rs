@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rarest_metainfo::{Bitfield, Block, Geometry, InfoHashes, PeerId};
+use rarest_peer_wire::connection::Privacy;
 
 /// A connection that the torrent agreed to. The number of one that ended is not given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +18,10 @@ pub struct PeerKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum PeerSource {
-    /// The user, or `x.pe` of a magnet link.
+    /// The user.
     User,
+    /// `x.pe` of a magnet link (BEP 9).
+    Magnet,
     /// The resume data of an earlier run.
     Resume,
     /// A tracker.
@@ -30,6 +34,21 @@ pub enum PeerSource {
     LocalDiscovery,
     /// The peer dialled us, and named its port.
     Incoming,
+}
+
+impl PeerSource {
+    /// Whether a private torrent may learn of peers there.
+    pub(crate) fn is_trusted_by(self, privacy: Privacy) -> bool {
+        match (privacy, self) {
+            (Privacy::Public, _) => true,
+            // The book knows those that dialled us, and they know us from the tracker.
+            (Privacy::Private, Self::User | Self::Resume | Self::Tracker | Self::Incoming) => true,
+            (
+                Privacy::Private,
+                Self::Magnet | Self::PeerExchange | Self::Dht | Self::LocalDiscovery,
+            ) => false,
+        }
+    }
 }
 
 /// Why a connection ended, as far as whoever drove it knows.
@@ -62,6 +81,8 @@ pub struct Start {
     pub hash_unknown: Bitfield,
     /// Blocks of other pieces that an earlier run left on disk, unverified.
     pub on_disk: Vec<Block>,
+    /// The raw bytes of the info dictionary, to be served to peers that have only a magnet link (BEP 9). None is served without.
+    pub metadata: Option<Bytes>,
 }
 
 /// SHA-1 of one 16 KiB block, by which a block of a corrupt piece is compared with the good one.

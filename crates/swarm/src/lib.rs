@@ -7,6 +7,7 @@ mod config;
 mod has;
 mod input;
 pub mod limits;
+pub mod metadata;
 mod output;
 mod peer_book;
 mod peer_exchange;

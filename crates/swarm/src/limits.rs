@@ -121,3 +121,38 @@ pub const SIMULTANEOUS: Duration = Duration::from_secs(30);
 
 /// A peer may be replaced when for so long neither side wanted anything of the other.
 pub const USELESS_AFTER: Duration = Duration::from_secs(60);
+
+/// Longest info dictionary that is fetched, in bytes: the longest torrent that is read.
+pub const MAX_METADATA_LENGTH: u32 = 10_000_000;
+
+/// Copies of the info dictionary that are made at a time while nobody knows which peers lie: one for each length that they name, or one for each
+/// of them. It bounds the memory that liars take.
+pub const MAX_METADATA_COPIES: usize = 3;
+
+/// Parts of the info dictionary that a peer is asked for at a time. Some clients hold no more.
+pub const METADATA_REQUESTS: usize = 4;
+
+/// A peer that owes parts of the info dictionary and sent none for so long is left alone for a while.
+pub const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a copy of the info dictionary may take while other peers wait for their turn; doubles for who had one before. The longest dictionary
+/// comes in it at 170 kB/s.
+pub const METADATA_TURN: Duration = Duration::from_secs(60);
+
+/// How long a peer is left alone that did not send, or refused, what it offers; doubles each time.
+pub const METADATA_REST: Duration = Duration::from_secs(15);
+
+/// Longest time that a peer is left alone that offers the info dictionary.
+pub const MAX_METADATA_REST: Duration = Duration::from_secs(10 * 60);
+
+/// Requests for the info dictionary that wait for one peer: 2 MiB of answers, of which so much lies in its connection at worst. More are refused.
+pub const MAX_METADATA_WAITING: usize = 128;
+
+/// How often one connection is served the whole info dictionary, or as many parts. Who still lacks it is not looking for it.
+pub const METADATA_COPIES_SERVED: u32 = 8;
+
+/// Bytes of the info dictionary that a torrent serves a second, to all peers together: few have more than one MiB.
+pub const METADATA_SERVED_PER_SECOND: u32 = 1024 * 1024;
+
+/// Parts of 16 KiB that may be served at once after a silence: 1 MiB.
+pub const METADATA_BURST: u32 = 64;

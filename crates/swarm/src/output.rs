@@ -20,6 +20,8 @@ pub enum Output {
     CompletePiece(CompletePiece),
     /// Write blocks to their place before their piece is whole, to free memory. Ends in `handle_spilled`.
     Spill(Vec<(Block, Bytes)>),
+    /// The raw bytes of the info dictionary have come, and their hash is right. Ends in `handle_metadata`.
+    Metadata(Bytes),
     /// Close the connection. The torrent has forgotten it; nothing need be said of it any more.
     Disconnect(PeerKey, DisconnectReason),
     /// Accept nothing from the address any more; the torrent does not.
@@ -83,6 +85,8 @@ pub enum DisconnectReason {
     UnreadableMessage,
     /// We have far more or fewer pieces than the peer was told: it is told anew when it is connected again.
     PiecesChanged,
+    /// The metadata says that the torrent is private (BEP 27), and this peer may be known from elsewhere than its tracker.
+    Private,
 }
 
 /// Why an address is banned.
@@ -93,6 +97,8 @@ pub enum BanReason {
     CorruptPiece(PieceIndex),
     /// Its block of a corrupt piece differs from the block of the good one.
     CorruptBlock(Block),
+    /// It sent the whole info dictionary of another torrent, or none.
+    WrongMetadata,
 }
 
 /// What users may want to know of a torrent.

@@ -286,6 +286,23 @@ impl PeerBook {
         }
     }
 
+    /// Forgets the addresses that came from elsewhere.
+    pub(crate) fn keep_sources(&mut self, is_kept: impl Fn(PeerSource) -> bool) {
+        let others: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, entry)| !is_kept(entry.rank.source))
+            .map(|(&addr, _)| addr)
+            .collect();
+        for addr in others {
+            self.forget(addr);
+        }
+    }
+
+    pub(crate) fn is_known(&self, addr: SocketAddr) -> bool {
+        self.known.contains_key(&addr)
+    }
+
     pub(crate) fn ban(&mut self, ip: IpAddr) {
         if !self.banned.insert(ip) {
             return;

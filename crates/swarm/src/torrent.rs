@@ -5,6 +5,7 @@ mod consistency;
 mod events;
 mod exchange;
 mod marks;
+mod metadata;
 mod news;
 mod pieces;
 mod requests;
@@ -30,6 +31,7 @@ use crate::piece::PeerSlot;
 use crate::rate::Rate;
 use crate::suspicion::Suspicion;
 use crate::{Config, PeerSource, Priority, Start, UploadSlots};
+use metadata::Metadata;
 use news::News;
 
 /// One torrent as a state machine, without sockets, files or clocks.
@@ -68,6 +70,7 @@ pub struct Torrent {
     /// What peers were told of what we want.
     role: Role,
     news: News,
+    metadata: Metadata,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,7 @@ impl Torrent {
             verified,
             hash_unknown,
             on_disk,
+            metadata,
         } = start;
         let mut torrent = Self {
             picker: Picker::new(Arc::clone(&geometry), verified, hash_unknown, &on_disk),
@@ -144,6 +148,7 @@ impl Torrent {
             disk: Disk::Known,
             role: Role::Downloader,
             news: News::new(now),
+            metadata: Metadata::known(metadata, now),
             config: config.bounded(),
             geometry,
             info_hashes,
@@ -158,8 +163,10 @@ impl Torrent {
 
     /// Learns where peers may be found.
     pub fn add_peers(&mut self, now: Instant, source: PeerSource, addrs: &[SocketAddr]) {
-        for &addr in addrs {
-            self.book.add(canonical(addr), source, &mut self.rng);
+        if source.is_trusted_by(self.config.privacy) {
+            for &addr in addrs {
+                self.book.add(canonical(addr), source, &mut self.rng);
+            }
         }
         self.settle(now);
     }
@@ -233,13 +240,13 @@ impl Torrent {
     /// Whether all wanted pieces are verified.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.picker.lacking().is_empty()
+        self.knows_pieces() && self.picker.lacking().is_empty()
     }
 
     /// Whether all pieces are verified.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.picker.have().is_full()
+        self.knows_pieces() && self.picker.have().is_full()
     }
 
     /// Whether pieces are missing and the hash of none of them is known: nothing is requested until
@@ -304,8 +311,8 @@ impl Torrent {
         let rounds =
             (self.peers.len() > 0).then(|| self.choker.next_round().min(self.next_snub_check));
         let dial = self.may_dial().then(|| self.book.next_ready()).flatten();
-        let news = self.news.due();
-        rounds.into_iter().chain(dial).chain(news).min()
+        let others = [dial, self.news.due(), self.metadata.next_timeout()];
+        rounds.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Does what is due: rounds of the choker, peers that do not answer, addresses that may be dialled again.
@@ -325,6 +332,7 @@ impl Torrent {
             self.exchange_peers(now);
             self.refill_hungry(now);
         }
+        self.metadata.handle_timeout(now);
         self.settle(now);
     }
 
@@ -340,6 +348,7 @@ impl Torrent {
             }
         }
         self.notice_missing_hashes();
+        self.trade_metadata(now);
         self.dial(now);
     }
 

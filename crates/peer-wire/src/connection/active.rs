@@ -16,9 +16,11 @@ use super::outward::Outward;
 use super::remote_pieces::{FirstWord, RemotePieces, known_piece};
 use super::requests::Requests;
 use super::uploads::Uploads;
-use super::{Command, Config, Dialect, Event, LocalTorrent, Privacy, ProtocolViolation};
+use super::{
+    Command, Config, Dialect, Event, LocalPieces, LocalTorrent, Privacy, ProtocolViolation,
+};
 use crate::Codec;
-use crate::extension::{Extension, Extensions, donthave};
+use crate::extension::{Extension, ExtensionHandshake, Extensions, donthave};
 use crate::handshake::{Handshake, Reserved};
 use crate::limits::{MAX_LATE_HAVE_ALLS, MAX_SUGGESTIONS};
 use crate::message::{HashRange, Message};
@@ -348,12 +350,21 @@ impl Active {
     pub(super) fn handle_metadata(
         &mut self,
         now: Instant,
-        geometry: Arc<Geometry>,
-        have: &Bitfield,
+        torrent: LocalTorrent,
         out: &mut Outward,
     ) -> Result<(), ProtocolViolation> {
-        if self.geometry.is_some() {
+        let (None, Some(LocalPieces { geometry, have })) = (&self.geometry, torrent.pieces) else {
             return Ok(());
+        };
+        let spoken = torrent.privacy.allowed(self.extensions);
+        let ended = std::mem::replace(&mut self.extensions, spoken).without(spoken);
+        let handshake = ExtensionHandshake {
+            ids: ended.iter().map(|it| (it.name().to_owned(), 0)).collect(),
+            metadata_size: torrent.metadata_size,
+            ..ExtensionHandshake::default()
+        };
+        if self.speaks_extensions() && handshake != ExtensionHandshake::default() {
+            self.send_extension_handshake(now, &handshake, out);
         }
         self.codec.set_geometry(&geometry);
         let pieces = self.remote_pieces.resolve(&geometry)?;

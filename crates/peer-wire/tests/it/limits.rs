@@ -91,7 +91,7 @@ fn all_that_we_had_when_the_metadata_came_may_be_said_at_once() {
     let connection = &mut peer.end.connection;
     let full = Bitfield::full(&geometry);
     connection
-        .handle_metadata(peer.now, geometry, &full)
+        .handle_metadata(peer.now, LocalTorrent::new(INFO_HASH, geometry, full))
         .unwrap();
     connection.handle_timeout(peer.now);
     assert_eq!(connection.close_reason(), None);

@@ -187,7 +187,8 @@ fn without_metadata(words: &[Message]) -> (Connection, Result<(), CloseReason>) 
     }
     let heard = connection.handle_input(now, &mut input);
     assert!(connection.poll_event().is_none());
-    let result = heard.and_then(|()| connection.handle_metadata(now, geometry(), &none()));
+    let known = LocalTorrent::new(INFO_HASH, geometry(), none());
+    let result = heard.and_then(|()| connection.handle_metadata(now, known));
     (connection, result)
 }
 

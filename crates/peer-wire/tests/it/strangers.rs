@@ -196,7 +196,8 @@ impl World {
                 output.advance(written);
                 let nothing = Bitfield::empty(&self.geometry);
                 let geometry = Arc::clone(&self.geometry);
-                let _ = (self.connection).handle_metadata(self.now, geometry, &nothing);
+                let known = LocalTorrent::new(INFO_HASH, geometry, nothing);
+                let _ = self.connection.handle_metadata(self.now, known);
             }
         }
     }

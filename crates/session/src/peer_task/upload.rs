@@ -8,8 +8,9 @@ use bytes::Bytes;
 use rarest_metainfo::Block;
 use rarest_peer_wire::connection::Connection;
 use rarest_piece_store::{Operation, PieceStore, ReadError, Storage, StoreError, TryRead};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::Content;
 use crate::disk::{Disk, caught};
 use crate::limiter::Pace;
 use crate::session::Shared;
@@ -22,7 +23,8 @@ const MAX_BATCH: usize = 256 * 1024;
 /// The uploads of one connection.
 #[derive(Debug)]
 pub(super) struct Upload {
-    store: Arc<Store>,
+    /// None until the metadata of a magnet link is there. Peers cannot ask for anything before.
+    content: Option<Content>,
     pace: Pace,
     uploads: Arc<Uploads>,
     share: Share,
@@ -31,8 +33,6 @@ pub(super) struct Upload {
     /// Bytes that wait for the socket, as they are counted over all peers.
     buffered: usize,
     disk: Arc<Disk>,
-    /// Those of the torrent.
-    disk_places: Arc<Semaphore>,
     reading: Option<Reading>,
     /// Nothing is to be read before: the upload rate is used up.
     after: Option<Instant>,
@@ -107,24 +107,28 @@ fn read_what_can_be<S: Storage>(store: &PieceStore<S>, mut blocks: Vec<Block>) -
 }
 
 impl Upload {
-    pub(super) fn new(
-        store: Arc<Store>,
-        disk_places: Arc<Semaphore>,
-        pace: Pace,
-        shared: &Shared,
-    ) -> Self {
+    pub(super) fn new(content: Option<Content>, pace: Pace, shared: &Shared) -> Self {
         Self {
-            store,
+            content,
             pace,
             uploads: Arc::clone(&shared.uploads),
             disk: Arc::clone(&shared.disk),
-            disk_places,
             share: Share::default(),
             turn: None,
             buffered: 0,
             reading: None,
             after: None,
         }
+    }
+
+    /// There is something to read from now on.
+    pub(super) fn set_content(&mut self, content: Content) {
+        self.content = Some(content);
+    }
+
+    fn content(&self) -> &Content {
+        let content = self.content.as_ref();
+        content.expect("requests are taken only once there is something to read")
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -139,7 +143,8 @@ impl Upload {
 
     /// Asks for a turn to read the next requests of the peer, if there are any and there is room for them.
     pub(super) fn start_reading(&mut self, now: Instant, connection: &mut Connection) {
-        if self.reading.is_some()
+        if self.content.is_none()
+            || self.reading.is_some()
             || self.after.is_some()
             || connection.waiting_upload_requests() == 0
         {
@@ -204,7 +209,7 @@ impl Upload {
                     let (blocks, place) = (std::mem::take(blocks), place.take());
                     self.reading = None;
                     let batch = Batch {
-                        store: Arc::clone(&self.store),
+                        store: Arc::clone(&self.content().store),
                         blocks,
                         // There are turns as long as there are connections.
                         turn: turn.ok()?,
@@ -215,7 +220,10 @@ impl Upload {
                     }
                 }
                 Some(Reading::AwaitsDisk { blocks }) => {
-                    let place = Arc::clone(&self.disk_places).acquire_owned().await;
+                    let Some(content) = &self.content else {
+                        return None;
+                    };
+                    let place = Arc::clone(&content.disk_reads).acquire_owned().await;
                     let blocks = std::mem::take(blocks);
                     // It is never closed.
                     self.ask_again(blocks, place.ok());
@@ -238,7 +246,11 @@ impl Upload {
 
     /// Has a thread of the disk read the batch, if the torrent has a place there. If not, the turn is over until it has.
     fn read_on_disk(&self, batch: Batch, place: Option<DiskPlace>) -> Reading {
-        let free = || Arc::clone(&self.disk_places).try_acquire_owned().ok();
+        let free = || {
+            Arc::clone(&self.content().disk_reads)
+                .try_acquire_owned()
+                .ok()
+        };
         match place.or_else(free) {
             Some(place) => batch.read_on(&self.disk, place),
             None => Reading::AwaitsDisk {
@@ -370,6 +382,7 @@ mod tests {
 
     use rarest_metainfo::{Builder, FileIndex, Version};
     use rarest_piece_store::{BlockDigests, MemoryStorage, Part, WholePiece};
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::Rate;
@@ -444,14 +457,16 @@ mod tests {
         let uploads = Arc::new(Uploads::new(1));
         let limiter = || Arc::new(Limiter::new(Rate::UNLIMITED));
         let mut upload = Upload {
-            store: Arc::new(store),
+            content: Some(Content {
+                store: Arc::new(store),
+                disk_reads: Arc::new(Semaphore::new(1)),
+            }),
             pace: Pace::new(limiter(), limiter()),
             uploads: Arc::clone(&uploads),
             share: Share::default(),
             turn: None,
             buffered: 0,
             disk: Arc::new(Disk::start("test", 1).unwrap()),
-            disk_places: Arc::new(Semaphore::new(1)),
             reading: None,
             after: None,
         };

@@ -67,7 +67,7 @@ impl Driver {
     /// Closes the connections, and moves no data until it is resumed.
     pub(super) fn stop_running(&mut self) {
         self.wish = Wish::Pause;
-        if let Stage::Active(torrent) = &mut self.stage {
+        if let Some(torrent) = self.machine() {
             torrent.pause(now());
             self.shared.announcer.stop(self.entry.id);
         }

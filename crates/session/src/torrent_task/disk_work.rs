@@ -21,6 +21,7 @@ use rarest_piece_store::{
 use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::magnet::metadata_file;
 use super::{Command, Departure, Driver, Mail, Stage, Store};
 use crate::add::ExistingData;
 use crate::disk::{Disk, caught};
@@ -106,24 +107,16 @@ impl DiskWork {
     pub(super) fn new(
         store: Store,
         existing: ExistingData,
-        files: Option<&[usize]>,
+        priorities: Option<Box<[FilePriority]>>,
         disk_threads: usize,
     ) -> Self {
         let metainfo = store.metainfo();
         let info = metainfo.info();
-        let count = info.file_count() as usize;
         // The leaves of a v2 piece are hashed side by side as it is.
         let side_by_side = match info.version() {
             Version::V2 => 1,
             Version::V1 | Version::Hybrid => rarest_hash::sha1_lanes(),
         };
-        let priorities = files.map(|files| {
-            let mut priorities = vec![FilePriority::Skip; count];
-            for &file in files {
-                priorities[file] = FilePriority::Normal;
-            }
-            priorities.into()
-        });
         Self {
             store: Arc::new(store),
             existing,
@@ -499,10 +492,13 @@ impl Driver {
 
     /// Deletes what the caller wants gone, and answers.
     pub(super) async fn depart(self: Box<Self>, departure: Departure) {
-        let resume_file = self.resume_file();
+        let kept = [
+            self.resume_file(),
+            metadata_file(&self.shared, self.entry.id),
+        ];
         let store = Arc::clone(&self.disk.store);
         let delete_resume = move || {
-            if let Some(path) = resume_file {
+            for path in kept.into_iter().flatten() {
                 // There is none when nothing was saved yet.
                 let _ = std::fs::remove_file(path);
             }

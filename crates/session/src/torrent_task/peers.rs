@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rarest_metainfo::Bitfield;
+use rarest_metainfo::InfoHashes;
 use rarest_peer_wire::connection::{Command, LocalTorrent, Privacy, Role, SwarmId};
 use rarest_swarm::limits::MAX_KNOWN_PEERS;
 use rarest_swarm::{BanReason, DisconnectReason, Ended, PeerKey, PeerSource};
@@ -12,16 +12,17 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{Driver, Mail, SLEEP_AFTER, Stage};
-use crate::TorrentEvent;
 use crate::handshaking::{self, Arrival};
-use crate::peer_task::{PeerMail, PeerTask};
-use crate::session::now;
+use crate::peer_task::{Content, Order, PeerMail, PeerTask};
+use crate::registry::Entry;
+use crate::session::{Shared, now};
+use crate::{TorrentEvent, TorrentId};
 
 /// A connection, as its torrent holds it. Dropping it ends the connection.
 #[derive(Debug)]
 pub(super) struct PeerLink {
     address: SocketAddr,
-    commands: mpsc::UnboundedSender<Vec<Command>>,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
 /// Addresses that were told before there is a machine: a check may take hours, and a storage that cannot be looked at for ever.
@@ -58,62 +59,105 @@ impl IntoIterator for EarlyPeers {
 }
 
 impl PeerLink {
+    /// Begins a connection that the machine agreed to.
+    pub(super) fn start(
+        place: &Place<'_>,
+        key: PeerKey,
+        arrival: Arrival,
+        torrent: LocalTorrent,
+        content: Option<Content>,
+    ) -> Self {
+        let mut socket = arrival.socket;
+        let address = socket.address;
+        socket.connection.accept(now(), torrent);
+        let (orders, received) = mpsc::unbounded_channel();
+        let task = PeerTask {
+            shared: Arc::clone(place.shared),
+            entry: Arc::clone(place.entry),
+            content,
+            key,
+            socket,
+            orders: received,
+            torrent: place.mail.clone(),
+        };
+        let span = tracing::debug_span!("peer", %address);
+        place.shared.tasks.spawn(task.run().instrument(span));
+        Self { address, orders }
+    }
+
+    pub(super) fn command(&self, commands: Vec<Command>) {
+        // A connection that has just ended says so in its last mail.
+        let _ = self.orders.send(Order::Commands(commands));
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
+/// Where a connection belongs.
+pub(super) struct Place<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) entry: &'a Arc<Entry>,
+    /// Where it tells what happened.
+    pub(super) mail: &'a mpsc::Sender<PeerMail>,
+}
+
+/// Dials in the background; the result comes as mail.
+pub(super) fn dial(shared: &Arc<Shared>, entry: &Arc<Entry>, swarm: SwarmId, address: SocketAddr) {
+    let stop = shared.stop.clone();
+    let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
+    let tasks = shared.tasks.clone();
+    let dialling = async move {
+        let mail = match handshaking::outgoing(&shared, address, swarm).await {
+            Ok(arrival) => Mail::Arrived(Box::new(arrival)),
+            Err(error) => {
+                tracing::debug!(%address, %error, "a peer cannot be reached");
+                Mail::DialFailed(address, error.to_string())
+            }
+        };
+        // A torrent that is gone has no use for it.
+        let _ = entry.send(&shared, mail);
+    };
+    tasks.spawn(
+        async move {
+            tokio::select! {
+                () = dialling => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        .in_current_span(),
+    );
+}
+
+/// The swarm that we dial for; a hybrid's peers may answer for the other one.
+pub(super) fn swarm_id(torrent: TorrentId, hashes: InfoHashes) -> SwarmId {
+    SwarmId {
+        info_hash: torrent.info_hash(),
+        upgrade: hashes.v1.and(hashes.v2).map(Into::into),
+    }
+}
+
 impl Driver {
     pub(super) fn add_peers(&mut self, source: PeerSource, peers: Vec<SocketAddr>) {
-        match &mut self.stage {
-            Stage::Active(torrent) => torrent.add_peers(now(), source, &peers),
-            Stage::New | Stage::Checking | Stage::Unreadable => {
-                self.early_peers.add(source, peers);
-            }
+        match self.machine() {
+            Some(torrent) => torrent.add_peers(now(), source, &peers),
+            None => self.early_peers.add(source, peers),
         }
     }
 
-    /// Dials in the background; the result comes as mail.
     pub(super) fn dial(&self, address: SocketAddr) {
-        let shared = Arc::clone(&self.shared);
-        let entry = Arc::clone(&self.entry);
-        let swarm = self.swarm();
-        let dialling = async move {
-            let mail = match handshaking::outgoing(&shared, address, swarm).await {
-                Ok(arrival) => Mail::Arrived(Box::new(arrival)),
-                Err(error) => {
-                    tracing::debug!(%address, %error, "a peer cannot be reached");
-                    Mail::DialFailed(address, error.to_string())
-                }
-            };
-            // A torrent that is gone has no use for it.
-            let _ = entry.send(&shared, mail);
-        };
-        let stop = self.shared.stop.clone();
-        self.shared.tasks.spawn(
-            async move {
-                tokio::select! {
-                    () = dialling => {}
-                    () = stop.cancelled() => {}
-                }
-            }
-            .in_current_span(),
-        );
+        dial(&self.shared, &self.entry, self.swarm(), address);
     }
 
-    /// The swarm that we dial for; a hybrid's peers may answer for the other one.
     fn swarm(&self) -> SwarmId {
-        let hashes = self.metainfo.info_hashes();
-        SwarmId {
-            info_hash: self.entry.id.info_hash(),
-            upgrade: hashes.v1.and(hashes.v2).map(Into::into),
-        }
+        swarm_id(self.entry.id, self.metainfo.info_hashes())
     }
 
     /// A peer has shaken hands: if the machine agrees, it gets a task.
     pub(super) fn handle_arrival(&mut self, arrival: Arrival) {
         let address = arrival.socket.address;
-        let Stage::Active(torrent) = &mut self.stage else {
+        let Some(torrent) = self.machine() else {
             return;
         };
         let key = match torrent.handle_peer_connected(
@@ -136,41 +180,56 @@ impl Driver {
             // Peers are taken by the task alone, which has opened it.
             return;
         };
-        let mut socket = arrival.socket;
-        self.patience = SLEEP_AFTER;
-        let address = socket.address;
-        socket.connection.accept(now(), self.local_torrent());
-        let (commands, received) = mpsc::unbounded_channel();
-        self.peers.insert(key, PeerLink { address, commands });
-        let task = PeerTask {
-            shared: Arc::clone(&self.shared),
-            entry: Arc::clone(&self.entry),
-            store: Arc::clone(&self.disk.store),
-            disk_reads: Arc::clone(&self.disk.reads),
-            key,
-            socket,
-            commands: received,
-            torrent: peer_mail.clone(),
+        let place = Place {
+            shared: &self.shared,
+            entry: &self.entry,
+            mail: peer_mail,
         };
-        let span = tracing::debug_span!("peer", %address);
-        self.shared.tasks.spawn(task.run().instrument(span));
+        let (torrent, content) = match self.local_torrent() {
+            Some(torrent) => (torrent, Some(self.content())),
+            // It is told as soon as the disk was looked at.
+            None => (LocalTorrent::without_metadata(self.swarm()), None),
+        };
+        let link = PeerLink::start(&place, key, arrival, torrent, content);
+        let address = link.address;
+        self.peers.insert(key, link);
+        self.patience = SLEEP_AFTER;
         self.observed.changed();
         self.tell(TorrentEvent::PeerConnected(address));
     }
 
     /// What a peer is told of the torrent: what the machine knows, which tells of every piece that is verified later.
-    fn local_torrent(&self) -> LocalTorrent {
-        let geometry = Arc::clone(self.metainfo.info().geometry());
-        let have = match &self.stage {
-            Stage::Active(torrent) => torrent.verified().clone(),
-            Stage::New | Stage::Checking | Stage::Unreadable => Bitfield::empty(&geometry),
+    fn local_torrent(&self) -> Option<LocalTorrent> {
+        let Stage::Active(torrent) = &self.stage else {
+            return None;
         };
-        let mut local = LocalTorrent::new(self.swarm(), geometry, have);
+        let info = self.metainfo.info();
+        let geometry = Arc::clone(info.geometry());
+        let mut local = LocalTorrent::new(self.swarm(), geometry, torrent.verified().clone());
+        local.metadata_size = u32::try_from(info.raw().len()).ok();
         if self.observed.is_finished() {
             local.role = Role::UploadOnly;
         }
         local.privacy = self.privacy();
-        local
+        Some(local)
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            store: Arc::clone(&self.disk.store),
+            disk_reads: Arc::clone(&self.disk.reads),
+        }
+    }
+
+    /// Peers that were connected before the metadata was there learn what there is, before the machine says anything more to them.
+    pub(super) fn tell_peers_metadata(&self) {
+        for link in self.peers.values() {
+            if let Some(torrent) = self.local_torrent() {
+                let order = Order::Metadata(Box::new(torrent), self.content());
+                // A connection that has just ended says so in its last mail.
+                let _ = link.orders.send(order);
+            }
+        }
     }
 
     /// Whether peers may tell each other of the torrent's peers.
@@ -184,8 +243,7 @@ impl Driver {
 
     pub(super) fn command_peer(&self, peer: PeerKey, commands: Vec<Command>) {
         if let Some(link) = self.peers.get(&peer) {
-            // A connection that has just ended says so in its last mail.
-            let _ = link.commands.send(commands);
+            link.command(commands);
         }
     }
 
@@ -202,7 +260,7 @@ impl Driver {
                 }
                 // What is sent to peers is told in events alone, and is to be seen and saved as well.
                 self.observed.changed();
-                if let Stage::Active(torrent) = &mut self.stage {
+                if let Some(torrent) = self.machine() {
                     torrent.handle_peer_events(now, peer, events);
                 }
                 // The machine holds them now, and counts them.
@@ -217,7 +275,7 @@ impl Driver {
             } => {
                 // A connection that the machine ended was forgotten then.
                 if let Some(link) = self.peers.remove(&peer) {
-                    if let Stage::Active(torrent) = &mut self.stage {
+                    if let Some(torrent) = self.machine() {
                         torrent.handle_peer_disconnected(now, peer, ended);
                     }
                     self.tell_disconnected(link.address, reason);
@@ -246,7 +304,7 @@ impl Driver {
     pub(super) fn drop_peers(&mut self, reason: &str) {
         let now = now();
         for (peer, link) in std::mem::take(&mut self.peers) {
-            if let Stage::Active(torrent) = &mut self.stage {
+            if let Some(torrent) = self.machine() {
                 torrent.handle_peer_disconnected(now, peer, Ended::Ours);
             }
             self.tell_disconnected(link.address, reason.to_owned());
@@ -254,13 +312,16 @@ impl Driver {
     }
 }
 
-fn describe(reason: DisconnectReason) -> &'static str {
+pub(super) fn describe(reason: DisconnectReason) -> &'static str {
     match reason {
         DisconnectReason::BothComplete => "both ends have all that they want",
         DisconnectReason::Duplicate => "there is another connection to the same peer",
         DisconnectReason::Banned => "the peer sent corrupt data",
         DisconnectReason::Paused => "the torrent was paused",
         DisconnectReason::Replaced => "the place was given to a peer of more use",
+        DisconnectReason::Private => {
+            "the torrent is private, and the peer is not known from its tracker"
+        }
         DisconnectReason::PiecesChanged => "what is on the disk has changed much",
         DisconnectReason::UnreadableMessage => "it sent a message that cannot be read",
         _ => "the torrent ended the connection",

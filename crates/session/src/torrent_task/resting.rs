@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rarest_metainfo::Metainfo;
 use rarest_piece_store::{FileStorage, Totals, WholeTorrent};
 
 use super::disk_work::{DiskWork, resume_file};
@@ -94,7 +95,7 @@ impl Resting {
         let home = Home::Files {
             folder: self.folder.map(PathBuf::from),
         };
-        let metainfo = entry.metainfo();
+        let metainfo = metainfo_of(&entry);
         entry.share_metainfo(&metainfo);
         let open_files = Arc::clone(&shared.open_files);
         let storage = FileStorage::new(&metainfo, home.folder(shared), open_files);
@@ -126,7 +127,7 @@ impl Resting {
         let Some(path) = resume_file(shared, entry.id) else {
             return;
         };
-        let metainfo = entry.metainfo();
+        let metainfo = metainfo_of(entry);
         let totals = Totals {
             downloaded: self.earlier.downloaded + entry.totals.downloaded.load(Ordering::Relaxed),
             uploaded: self.earlier.uploaded + entry.totals.uploaded.load(Ordering::Relaxed),
@@ -135,4 +136,9 @@ impl Resting {
             tracing::warn!(%error, torrent = %entry.id, "resume data cannot be saved");
         }
     }
+}
+
+fn metainfo_of(entry: &Entry) -> Arc<Metainfo> {
+    let metainfo = entry.metainfo();
+    metainfo.expect("what rests has all its pieces, and had the metadata before")
 }

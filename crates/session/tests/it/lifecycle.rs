@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use rarest_session::metainfo::Magnet;
 use rarest_session::piece_store::MemoryStorage;
 use rarest_session::{
     AddError, CommandError, Event, Gone, Incomplete, Limits, Rate, Session, StallCause, StartError,
@@ -248,9 +247,6 @@ async fn what_cannot_be_added_is_refused_at_once() {
         adding.start().await,
         Err(AddError::NoSuchFile { index: 3, count: 1 })
     ));
-    let magnet = Magnet::new(sample.metainfo.info_hashes());
-    let adding = peer.session.add(magnet).start().await;
-    assert!(matches!(adding, Err(AddError::MagnetWithoutMetadata)));
     let torrent = peer.download(&sample, &[]).await;
     let selecting = torrent.set_file_priorities([(1, Default::default())]).await;
     assert!(matches!(
@@ -331,7 +327,7 @@ async fn a_torrent_that_rested_goes_on_where_it_was() {
     }
     assert_eq!(seeding.stats().borrow().state, TorrentState::Seeding);
     assert_eq!(
-        seeding.metainfo().info_hashes(),
+        seeding.metainfo().unwrap().info_hashes(),
         sample.metainfo.info_hashes()
     );
     seeding.pause().await.unwrap();

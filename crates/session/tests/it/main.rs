@@ -10,6 +10,7 @@ mod hashes;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod magnets;
 mod marks;
 mod resume;
 mod storage;

@@ -60,6 +60,7 @@ impl Swarm {
             verified: Bitfield::empty(&geometry),
             hash_unknown: Bitfield::empty(&geometry),
             on_disk: Vec::new(),
+            metadata: None,
         };
         let config = Config {
             max_peers: peers,

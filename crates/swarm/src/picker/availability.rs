@@ -198,7 +198,9 @@ impl Availability {
         let more_in = |block: &[u16]| -> u16 { block.iter().map(|&n| u16::from(n > least)).sum() };
         let blocks = self.copies.chunks(1024).map(more_in);
         let more: u64 = blocks.map(u64::from).sum();
-        let thousandths = more * 1000 / u64::from(self.geometry.piece_count());
+        // There are none before the metadata is known.
+        let pieces = self.geometry.piece_count().max(1);
+        let thousandths = more * 1000 / u64::from(pieces);
         (
             u32::from(least) + self.seeds,
             u32::try_from(thousandths).expect("at most 1000"),

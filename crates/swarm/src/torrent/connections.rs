@@ -263,6 +263,7 @@ impl Torrent {
         self.picker.release_alone(slot, &mut peer.pieces);
         self.picker.left_by(slot, &mut peer.pieces);
         self.choker.leave(now, slot);
+        self.metadata.peer_left(now, slot);
         self.hungry.remove(&slot);
         if peer.permission == Permission::Unchoked {
             self.unchoking_peers -= 1;

@@ -59,12 +59,17 @@ impl Torrent {
             Event::ExtensionHandshake(handshake) => {
                 self.peer_introduced(slot, &handshake);
                 self.exchange_agreed(now, slot, &handshake);
+                self.metadata_offered(now, slot, &handshake);
                 self.part_if_both_complete(now, slot);
             }
             Event::Extended {
                 extension: Extension::Pex,
                 payload,
             } => self.peers_told(now, slot, &payload),
+            Event::Extended {
+                extension: Extension::Metadata,
+                payload,
+            } => self.metadata_message(now, slot, &payload),
             // What later versions tell of is of no concern here.
             _ => {}
         }

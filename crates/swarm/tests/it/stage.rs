@@ -70,6 +70,7 @@ impl Stage {
             verified: Bitfield::empty(&geometry),
             hash_unknown: Bitfield::empty(&geometry),
             on_disk: Vec::new(),
+            metadata: None,
             geometry: Arc::clone(&geometry),
         };
         change(&mut start);

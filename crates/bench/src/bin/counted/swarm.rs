@@ -64,6 +64,7 @@ impl Swarm {
             verified: Bitfield::empty(&geometry),
             hash_unknown: Bitfield::empty(&geometry),
             on_disk: Vec::new(),
+            metadata: None,
         };
         let mut swarm = Self {
             torrent: Torrent::new(Config::default(), start, now),
