@@ -265,6 +265,7 @@ fn ban_reason(reason: BanReason) -> String {
         BanReason::CorruptBlock(block) => {
             format!("it sent a false block of piece {}", block.piece().get())
         }
+        BanReason::WrongHashes(_) => "it sent false hashes".to_owned(),
         _ => "it broke the protocol".to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use rarest_hash::Sha256Digest;
 
 use crate::error::PieceLayerError;
 use crate::merkle::{self, Tree};
-use crate::{Info, MetainfoError};
+use crate::{Info, MetainfoError, PartialLayer, ProvenLayer};
 
 /// The layers that are known, each checked against its root, and those that are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,35 @@ impl PieceLayers {
         self.missing.remove(&root);
         self.known.insert(root, layer);
         Ok(())
+    }
+
+    /// Adds a layer that was proven range by range.
+    pub(crate) fn add_proven(
+        &mut self,
+        layer: &ProvenLayer,
+        info: &Info,
+    ) -> Result<(), PieceLayerError> {
+        let root = layer.pieces_root;
+        let is_of_info = layer.piece_height == piece_height(info)
+            && self.missing.get(&root).is_some_and(|&piece_count| {
+                layer.hashes.len() as u64 == piece_count * Sha256Digest::LENGTH as u64
+            });
+        if !is_of_info {
+            // Known already, or the layer of another torrent.
+            return self.add(root, layer.hashes.clone(), info);
+        }
+        self.missing.remove(&root);
+        self.known.insert(root, layer.hashes.clone());
+        Ok(())
+    }
+
+    /// What is missing, by rising root.
+    pub(crate) fn missing(&self, info: &Info) -> impl Iterator<Item = PartialLayer> + '_ {
+        let piece_height = piece_height(info);
+        self.missing.iter().map(move |(&root, &piece_count)| {
+            let piece_count = u32::try_from(piece_count).expect("not more than MAX_PIECES");
+            PartialLayer::new(root, piece_height, piece_count)
+        })
     }
 
     /// By rising root.

@@ -329,6 +329,16 @@ impl Tree {
         self.hash(self.height(), 0)
     }
 
+    /// One hash of the tree: that of a subtree of `height`, counted from the beginning of the file.
+    ///
+    /// `None` when the tree has no such layer or hash, or it lies below the lowest one that is known.
+    #[must_use]
+    pub fn node(&self, height: u32, index: usize) -> Option<Sha256Digest> {
+        let is_there = (self.base_height..=self.height).contains(&height)
+            && index >> (self.height - height) == 0;
+        is_there.then(|| self.hash(height, index))
+    }
+
     fn hash(&self, height: u32, index: usize) -> Sha256Digest {
         let Layer { hashes, padding } = &self.layers[(height - self.base_height) as usize];
         *hashes.get(index).unwrap_or(padding)

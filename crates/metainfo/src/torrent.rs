@@ -13,7 +13,10 @@ use crate::layers::{PieceLayers, piece_height};
 use crate::merkle::{self, Tree};
 use crate::piece_hash::{PieceHash, SubtreeHash};
 use crate::url_list::UrlList;
-use crate::{HostAddr, Info, InfoHashes, Magnet, MetainfoError, PieceIndex, Remark, Version};
+use crate::{
+    HostAddr, Info, InfoHashes, Magnet, MetainfoError, PartialLayer, PieceIndex, ProvenLayer,
+    Remark, Version,
+};
 
 /// Longest torrent that [`Metainfo::parse`] reads, in bytes. It has room for 400,000 pieces; see [`ParseOptions`] for more.
 pub const DEFAULT_MAX_TORRENT_LENGTH: usize = 10_000_000;
@@ -291,6 +294,21 @@ impl Metainfo {
         layer: impl Into<Bytes>,
     ) -> Result<(), PieceLayerError> {
         self.layers.add(pieces_root, layer.into(), &self.info)?;
+        self.bytes = None;
+        Ok(())
+    }
+
+    /// The piece layers that are missing, to be asked of peers.
+    pub fn missing_layers(&self) -> impl Iterator<Item = PartialLayer> + '_ {
+        self.layers.missing(&self.info)
+    }
+
+    /// Adds a layer of [`missing_layers`](Self::missing_layers) that is whole now.
+    ///
+    /// # Errors
+    /// [`PieceLayerError`] when it is a layer of another torrent.
+    pub fn add_proven_layer(&mut self, layer: &ProvenLayer) -> Result<(), PieceLayerError> {
+        self.layers.add_proven(layer, &self.info)?;
         self.bytes = None;
         Ok(())
     }

@@ -5,7 +5,8 @@ pub(crate) mod encode;
 mod id;
 
 use bytes::Bytes;
-use rarest_metainfo::BlockRequest;
+use rarest_metainfo::merkle::HashRequest;
+use rarest_metainfo::{BlockRequest, Sha256Digest};
 
 use crate::limits::{MAX_HASHES, MAX_PROOF_LAYERS};
 
@@ -104,6 +105,35 @@ pub struct HashRange {
 impl HashRange {
     /// Length on the wire, in bytes.
     pub(crate) const ENCODED_LENGTH: usize = 48;
+
+    /// The hashes that `request` asks for of the file whose merkle tree has this root.
+    #[must_use]
+    pub fn new(pieces_root: &Sha256Digest, request: HashRequest) -> Self {
+        let HashRequest {
+            base_layer,
+            index,
+            length,
+            proof_layers,
+        } = request;
+        Self {
+            pieces_root: pieces_root.0,
+            base_layer,
+            index,
+            length,
+            proof_layers,
+        }
+    }
+
+    /// What is asked for of the file, as its [`Tree`](rarest_metainfo::merkle::Tree) answers it.
+    #[must_use]
+    pub fn request(&self) -> HashRequest {
+        HashRequest {
+            base_layer: self.base_layer,
+            index: self.index,
+            length: self.length,
+            proof_layers: self.proof_layers,
+        }
+    }
 
     /// Whether the range can be asked for: `length` is a power of two between 2 and
     /// [`MAX_HASHES`](crate::limits::MAX_HASHES), `index` a multiple of it, and the layers are those of a tree of at

@@ -14,9 +14,10 @@ pub use error::{Fault, Operation, Remedy, StoreError};
 pub use files::{Allocation, DEFAULT_OPEN_FILES, FileStorage, OpenFiles};
 pub use memory::MemoryStorage;
 pub use read_buffers::ReadBuffers;
-pub use resume::{LoadError, MAX_RESUME_LENGTH, Resume, ResumeError, Totals};
+pub use resume::{LoadError, MAX_RESUME_LENGTH, Resume, ResumeError, Totals, replace_file};
 pub use storage::{Presence, Stamp, Storage, TryRead};
 pub use store::{
-    BlockDigests, Check, CheckEnd, Checked, CompleteError, MAX_READ_LENGTH, Part, PieceStore,
-    Progress, ReadError, Restored, SyncError, Verified, WholePiece, WholeTorrent,
+    BlockDigests, Check, CheckEnd, Checked, CompleteError, HashesError, MAX_HASHED_PIECE_LENGTH,
+    MAX_KEPT_TREES, MAX_READ_LENGTH, Part, PieceStore, Progress, ReadError, Restored, SyncError,
+    Verified, WholePiece, WholeTorrent,
 };

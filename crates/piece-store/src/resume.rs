@@ -98,6 +98,26 @@ pub enum LoadError {
     },
 }
 
+/// Writes a file so that after a crash at any moment there is either the whole new one or what was there before.
+///
+/// # Errors
+/// [`StoreError`]; what was there before is still there.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let fail = |error: io::Error| StoreError::new(Operation::Write, path, error);
+    let mut file = File::create(&temporary).map_err(fail)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let written = written.and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // What is left of it helps nobody; that it may stay is no second error to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.and_then(|()| sync_folder(path)).map_err(fail)
+}
+
 impl Resume {
     /// The pieces that were verified.
     #[must_use]
@@ -198,21 +218,7 @@ impl Resume {
     /// # Errors
     /// [`StoreError`]; what was there before is untouched.
     pub fn save(&self, path: &Path, metainfo: &Metainfo) -> Result<(), StoreError> {
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(".tmp");
-        let temporary = path.with_file_name(name);
-        let fail = |error: io::Error| StoreError::new(Operation::Write, path, error);
-        let mut file = File::create(&temporary).map_err(fail)?;
-        let written = file
-            .write_all(&self.encode(metainfo))
-            .and_then(|()| file.sync_all());
-        drop(file);
-        let written = written.and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            // What is left of it helps nobody; that it may stay is no second error to report.
-            let _ = fs::remove_file(&temporary);
-        }
-        written.and_then(|()| sync_folder(path)).map_err(fail)
+        replace_file(path, &self.encode(metainfo))
     }
 
     /// Reads a resume file; `None` when there is none.

@@ -3,6 +3,7 @@
 mod check;
 mod claims;
 mod complete;
+mod hashes;
 mod read;
 mod restore;
 mod runs;
@@ -23,12 +24,14 @@ use rarest_metainfo::{Bitfield, FileIndex, Geometry, Metainfo, PieceIndex};
 
 use crate::{Fault, ReadBuffers, Stamp, Storage, StoreError};
 use claims::Claims;
+use hashes::KeptTrees;
 use spill::SpilledBlocks;
 use sync::Unsynced;
 use verified::VerifiedPieces;
 
 pub use check::{Check, CheckEnd, Checked, Progress};
 pub use complete::{BlockDigests, CompleteError, Part, Verified, WholePiece};
+pub use hashes::{HashesError, MAX_HASHED_PIECE_LENGTH, MAX_KEPT_TREES};
 pub use read::{MAX_READ_LENGTH, ReadError};
 pub use restore::Restored;
 pub use sync::SyncError;
@@ -62,6 +65,7 @@ pub struct PieceStore<S> {
     /// Held while the storage syncs.
     syncing: Mutex<()>,
     read_buffers: Arc<ReadBuffers>,
+    kept_trees: Mutex<KeptTrees>,
 }
 
 impl<S: Storage> PieceStore<S> {
@@ -83,6 +87,7 @@ impl<S: Storage> PieceStore<S> {
             unsynced: Mutex::default(),
             syncing: Mutex::default(),
             read_buffers: ReadBuffers::new(0),
+            kept_trees: Mutex::default(),
             metainfo: RwLock::new(metainfo),
         }
     }

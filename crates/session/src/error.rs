@@ -132,9 +132,9 @@ pub enum Incomplete {
     #[error(transparent)]
     Storage(StoreError),
     /// The metainfo of the v2 torrent lacks piece layers (BEP 52), so that these pieces could not be told from garbage. All others that
-    /// are wanted are there.
+    /// are wanted are there. For as long as the session was told to wait, no peer gave the hashes. The torrent goes on asking.
     #[error(
-        "{pieces} pieces cannot be verified, as the metainfo lacks their hashes; add the torrent from a file with all piece layers"
+        "{pieces} pieces cannot be verified: the metainfo lacks their hashes, and no peer gives them; add the torrent from a file with all piece layers"
     )]
     HashesMissing {
         /// Number of wanted pieces whose hash is not known.

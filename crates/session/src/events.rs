@@ -111,10 +111,16 @@ pub enum TorrentEvent {
     StorageGivenUp(StoreError),
     /// A file was changed, cut short or removed by somebody else; its pieces are checked again.
     FileChanged(FileIndex),
-    /// All that is missing cannot be verified, and so is not downloaded: the metainfo of the v2 torrent lacks piece layers (BEP 52).
+    /// All that is missing cannot be verified, and so is not downloaded yet: the metainfo of the v2 torrent lacks piece layers (BEP 52).
+    /// Peers are asked for them.
     HashesMissing {
         /// Number of wanted pieces whose hash is not known.
         pieces: u32,
+    },
+    /// Peers gave piece layers of the v2 torrent that its metainfo lacked (BEP 52), and they are right.
+    HashesFound {
+        /// Number of pieces whose hash is known now.
+        pieces: usize,
     },
     /// Nothing was downloaded for as long as the session was told to wait. It goes on trying.
     Stalled,

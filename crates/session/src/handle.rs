@@ -56,7 +56,7 @@ impl TorrentHandle {
     /// # Errors
     /// [`Incomplete::Stalled`] when no block came for the session's [stall timeout](crate::Builder::stall_timeout), counted anew
     /// after each; [`Incomplete::Storage`] while the storage fails for a reason other than a full disk;
-    /// [`Incomplete::HashesMissing`] when nothing is left to download but what cannot be verified;
+    /// [`Incomplete::HashesMissing`] when for as long nothing was left to download but what cannot be verified;
     /// [`Incomplete::Removed`] and [`Incomplete::ShutDown`].
     pub async fn completed(&self) -> Result<(), Incomplete> {
         self.reached(|phase| matches!(phase, Phase::Complete).then_some(()))

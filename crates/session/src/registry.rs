@@ -358,6 +358,11 @@ impl Entry {
         lock(&self.description).set_parsed(Arc::downgrade(metainfo));
     }
 
+    /// Keeps the bytes of this one, to be read anew while the torrent rests.
+    pub(crate) fn keep_metainfo(&self, metainfo: &Arc<Metainfo>) {
+        *lock(&self.description) = Description::of(metainfo);
+    }
+
     /// What connections of this torrent keep to.
     pub(crate) fn limiters(&self) -> Limiters {
         let mut limiters = lock(&self.limiters);

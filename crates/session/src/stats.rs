@@ -19,7 +19,8 @@ pub enum TorrentState {
     Paused,
     /// The storage failed; nothing is downloaded until it works again.
     StorageFailed,
-    /// All that is missing cannot be verified, because the metainfo lacks its hashes; what is there is offered to others.
+    /// All that is missing cannot be verified, because the metainfo lacks its hashes: peers are asked for them. What is there is offered to
+    /// others.
     HashesMissing,
 }
 

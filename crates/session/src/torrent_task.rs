@@ -2,6 +2,7 @@
 
 mod command;
 mod disk_work;
+mod hashes;
 mod magnet;
 mod peers;
 mod progress;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rarest_metainfo::{Bitfield, Metainfo};
+use rarest_metainfo::{Bitfield, Metainfo, Version};
 use rarest_piece_store::{FileStorage, PieceStore, Storage};
 use rarest_swarm::{Output, PeerKey, PeerSource, Privacy, Start, Torrent};
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ pub(crate) use command::Command;
 use command::Departure;
 pub(crate) use disk_work::DiskMail;
 use disk_work::DiskWork;
+use hashes::FoundLayers;
 pub(crate) use magnet::Seeker;
 use peers::{EarlyPeers, PeerLink};
 use progress::Observed;
@@ -81,6 +83,7 @@ pub(crate) struct Driver {
     /// None while it sleeps.
     peer_mail: Option<mpsc::Sender<PeerMail>>,
     disk: DiskWork,
+    layers: FoundLayers,
     observed: Observed,
     /// Bytes that came for nothing before the machine began.
     wasted_before: u64,
@@ -216,6 +219,7 @@ impl Driver {
             peers: HashMap::new(),
             peer_mail: None,
             disk,
+            layers: FoundLayers::default(),
             wasted_before: 0,
             patience: Duration::ZERO,
             counted: 0,
@@ -251,6 +255,7 @@ impl Driver {
                 None => {
                     // Torrents that have peers soon have others.
                     self.shared.read_buffers.clear();
+                    self.disk.store.forget_hashes();
                     let entry = Arc::clone(&self.entry);
                     match entry.sleep(self, &mailbox) {
                         Ok(()) => return,
@@ -405,6 +410,8 @@ impl Driver {
                 Output::Dial(address) => self.dial(address),
                 Output::CompletePiece(piece) => self.disk.add_piece(now, piece),
                 Output::Spill(blocks) => self.disk.add_spill(blocks),
+                Output::HashesFound { metainfo, pieces } => self.hashes_found(metainfo, pieces),
+                Output::AnswerHashes { peer, range } => self.answer_hashes(peer, range),
                 Output::Disconnect(peer, reason) => self.disconnect(peer, reason),
                 Output::Ban(address, reason) => self.banned(address, reason),
                 Output::Event(event) => self.handle_event(&event),
@@ -469,11 +476,16 @@ impl Driver {
             torrent.handle_metadata(now, start, self.privacy());
             self.stage = Stage::Active(torrent);
             self.tell_peers_metadata();
-            return;
+        } else {
+            let mut torrent = Torrent::new(config, start, now);
+            torrent.pause(now);
+            self.stage = Stage::Active(Box::new(torrent));
         }
-        let mut torrent = Torrent::new(config, start, now);
-        torrent.pause(now);
-        self.stage = Stage::Active(Box::new(torrent));
+        if self.metainfo.info().version() != Version::V1
+            && let Stage::Active(torrent) = &mut self.stage
+        {
+            torrent.set_metainfo(now, Arc::clone(&self.metainfo));
+        }
     }
 
     fn tell(&self, event: TorrentEvent) {

@@ -6,6 +6,7 @@ mod choker;
 mod config;
 mod has;
 mod input;
+mod layers;
 pub mod limits;
 pub mod metadata;
 mod output;
@@ -31,4 +32,4 @@ pub use output::{
 pub use priority::Priority;
 pub use rarest_peer_wire::connection::{Direction, Privacy};
 pub use stats::{PeerStats, Stats};
-pub use torrent::Torrent;
+pub use torrent::{Torrent, WorkLimit};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::torrent::WorkLimit;
+
 /// Requests in flight to a peer before anything is known of its rate.
 pub const INITIAL_REQUESTS: usize = 4;
 
@@ -63,6 +65,47 @@ pub const ALLOWED_FAST: usize = 10;
 
 /// Pieces of the allowed-fast set that are remembered for a peer; BEP 6 proposes 10.
 pub const MAX_ALLOWED_FAST: usize = 64;
+
+/// Hash requests in flight to one peer: 64 KiB of piece layer, the hashes of 2,048 pieces. The connection holds more.
+pub const MAX_HASH_REQUESTS_PER_PEER: usize = 4;
+
+/// A peer that has not answered a hash request for so long is left waiting, and others are asked. The answer to one request has 16 KiB.
+pub const HASH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Files whose hashes a peer would not give, until it is asked for none any more for a while: it most likely has none at all.
+pub const MAX_REFUSED_LAYERS: usize = 32;
+
+/// After so long a peer is asked again for hashes that it would not give. It may have learnt them.
+pub const HASH_REST: Duration = Duration::from_secs(30);
+
+/// Shortest time between two rounds in which the driver is told of new piece layers. What it does with them takes time in proportion to all
+/// layers of the torrent, of which there may be a hundred thousand.
+pub const LAYERS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Hash requests of one peer that are being answered; more are rejected. Clients have one or two under way.
+pub const MAX_HASH_ANSWERS_PER_PEER: usize = 8;
+
+/// Hash requests of all peers that are being answered; more are rejected. An answer has up to 256 KiB.
+pub const MAX_HASH_ANSWERS: usize = 64;
+
+/// What a hash request costs at least: 256 KiB of answer, or a search through all files for a root that is none. In bytes hashed.
+pub const HASH_REQUEST_COST: u64 = 256 * 1024;
+
+/// Reading and hashing that one peer may cause with hash requests. Who was sent a corrupt piece asks for the leaves of one piece, which is
+/// read for that; who lacks the layers of a torrent asks for the layers of all files, 512 hashes at a time.
+pub const HASH_WORK_PER_PEER: WorkLimit = WorkLimit {
+    burst: 64 * 1024 * 1024,
+    rate: 16 * 1024 * 1024,
+};
+
+/// Reading and hashing that all peers of a torrent may cause with hash requests: a tenth of what a core hashes in a second.
+pub const HASH_WORK_PER_TORRENT: WorkLimit = WorkLimit {
+    burst: 256 * 1024 * 1024,
+    rate: 64 * 1024 * 1024,
+};
+
+/// Files of which it is believed that the store need not hash the layer anew, as their hashes were asked for last.
+pub const KEPT_HASH_TREES: usize = 4;
 
 /// Corrupt pieces whose block digests are kept until the good copy comes.
 pub const MAX_SUSPECT_PIECES: usize = 64;

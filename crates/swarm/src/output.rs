@@ -1,9 +1,11 @@
 //! What a torrent wants done.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use rarest_metainfo::{Block, PieceIndex};
+use rarest_metainfo::{Block, Metainfo, PieceIndex, Sha256Digest};
+use rarest_peer_wire::HashRange;
 use rarest_peer_wire::connection::Command;
 
 use crate::PeerKey;
@@ -22,6 +24,21 @@ pub enum Output {
     Spill(Vec<(Block, Bytes)>),
     /// The raw bytes of the info dictionary have come, and their hash is right. Ends in `handle_metadata`.
     Metadata(Bytes),
+    /// Peers have sent piece layers that were missing (BEP 52), proven up to the roots. Let the store have them, then call
+    /// [`handle_hashes_known`](crate::Torrent::handle_hashes_known) with the pieces.
+    HashesFound {
+        /// The torrent with all layers that are known.
+        metainfo: Arc<Metainfo>,
+        /// The pieces whose hashes are new.
+        pieces: Vec<PieceIndex>,
+    },
+    /// A peer asks for hashes (BEP 52). Read them from the store. Ends in [`handle_hashes_read`](crate::Torrent::handle_hashes_read).
+    AnswerHashes {
+        /// Who asks.
+        peer: PeerKey,
+        /// What it asks for; it may not exist.
+        range: Box<HashRange>,
+    },
     /// Close the connection. The torrent has forgotten it; nothing need be said of it any more.
     Disconnect(PeerKey, DisconnectReason),
     /// Accept nothing from the address any more; the torrent does not.
@@ -99,6 +116,8 @@ pub enum BanReason {
     CorruptBlock(Block),
     /// It sent the whole info dictionary of another torrent, or none.
     WrongMetadata,
+    /// It sent hashes that do not belong to the merkle tree with this root (BEP 52).
+    WrongHashes(Sha256Digest),
 }
 
 /// What users may want to know of a torrent.

@@ -9,11 +9,13 @@ use rarest_peer_wire::Reserved;
 use rarest_peer_wire::connection::{Command, Role};
 use rarest_peer_wire::extension::pex::PexFlags;
 
+use crate::layers::HashRequests;
 use crate::peer_exchange::{Hearing, Told};
 use crate::picker::PeerPieces;
 use crate::piece::PeerSlot;
 use crate::pipeline::Pipeline;
 use crate::rate::Rate;
+use crate::torrent::Work;
 use crate::{Direction, PeerKey};
 
 /// All that is known of one connection.
@@ -32,6 +34,10 @@ pub(crate) struct Peer {
     pub(crate) connected_at: Instant,
     pub(crate) pieces: PeerPieces,
     pub(crate) pipeline: Pipeline,
+    /// None where hashes are not traded: in v1 swarms.
+    pub(crate) hash_requests: Option<HashRequests>,
+    /// What it causes with requests for hashes of ours.
+    pub(crate) hash_work: Work,
     pub(crate) our_interest: OurInterest,
     pub(crate) permission: Permission,
     pub(crate) download: Rate,

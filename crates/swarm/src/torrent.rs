@@ -4,11 +4,13 @@ mod connections;
 mod consistency;
 mod events;
 mod exchange;
+mod hashes;
 mod marks;
 mod metadata;
 mod news;
 mod pieces;
 mod requests;
+mod serving_hashes;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -31,8 +33,12 @@ use crate::piece::PeerSlot;
 use crate::rate::Rate;
 use crate::suspicion::Suspicion;
 use crate::{Config, PeerSource, Priority, Start, UploadSlots};
+use hashes::Hashes;
 use metadata::Metadata;
 use news::News;
+use serving_hashes::Serving;
+pub(crate) use serving_hashes::Work;
+pub use serving_hashes::WorkLimit;
 
 /// One torrent as a state machine, without sockets, files or clocks.
 ///
@@ -65,7 +71,9 @@ pub struct Torrent {
     pub(crate) wasted: u64,
     /// Whether all blocks were asked for when hungry peers were last looked at.
     endgame: Endgame,
+    fetchable: Fetchable,
     hashes: Hashes,
+    serving: Serving,
     disk: Disk,
     /// What peers were told of what we want.
     role: Role,
@@ -94,10 +102,10 @@ enum Endgame {
 
 /// Whether there is anything to fetch as far as hashes are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hashes {
-    Enough,
+enum Fetchable {
+    Something,
     /// All that is missing lacks its hash.
-    Missing,
+    Nothing,
 }
 
 /// Whether it is known what is on disk.
@@ -144,7 +152,9 @@ impl Torrent {
             download: Rate::new(now),
             wasted: 0,
             endgame: Endgame::NotYet,
-            hashes: Hashes::Enough,
+            fetchable: Fetchable::Something,
+            hashes: Hashes::unknown(now),
+            serving: Serving::none(now),
             disk: Disk::Known,
             role: Role::Downloader,
             news: News::new(now),
@@ -311,7 +321,12 @@ impl Torrent {
         let rounds =
             (self.peers.len() > 0).then(|| self.choker.next_round().min(self.next_snub_check));
         let dial = self.may_dial().then(|| self.book.next_ready()).flatten();
-        let others = [dial, self.news.due(), self.metadata.next_timeout()];
+        let others = [
+            dial,
+            self.news.due(),
+            self.hashes.due(),
+            self.metadata.next_timeout(),
+        ];
         rounds.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -330,6 +345,7 @@ impl Torrent {
             self.next_snub_check = now + SNUB_CHECK_INTERVAL;
             self.check_snubs(now);
             self.exchange_peers(now);
+            self.check_hash_requests(now);
             self.refill_hungry(now);
         }
         self.metadata.handle_timeout(now);
@@ -341,6 +357,7 @@ impl Torrent {
         self.complete_whole_pieces();
         self.wake_hungry(now);
         self.tell_news(now);
+        self.tell_of_layers(now);
         for change in self.choker.take_changes() {
             match change {
                 Change::Choke(slot) => self.command(slot, Command::Choke),

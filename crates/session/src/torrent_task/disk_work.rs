@@ -14,21 +14,23 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rarest_metainfo::{Block, PieceIndex, Version};
+use rarest_peer_wire::HashRange;
 use rarest_piece_store::{
     BlockDigests, CompleteError, Fault, Operation, Part, ReadError, StoreError, SyncError, Totals,
     Verified, WholePiece,
 };
-use rarest_swarm::{BlockData, BlockDigest, CompletePiece, Digests, PieceResult, SpillResult};
+use rarest_swarm::{
+    BlockData, BlockDigest, CompletePiece, Digests, PeerKey, PieceResult, SpillResult,
+};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::magnet::metadata_file;
 use super::{Command, Departure, Driver, Mail, Stage, Store};
 use crate::add::ExistingData;
 use crate::disk::{Disk, caught};
 use crate::registry::Mailbox;
 use crate::session::now;
 use crate::{CommandError, FilePriority, TorrentEvent};
-use checking::{Found, Scope};
+use checking::{Found, Scope, Unjudged};
 use gathering::{Gathering, bytes_of};
 use saving::Saving;
 pub(super) use saving::resume_file;
@@ -56,6 +58,12 @@ pub(crate) enum DiskMail {
         saved: Result<(), SyncError>,
         /// Pieces of files that somebody else changed.
         changed: Vec<PieceIndex>,
+    },
+    /// Hashes that a peer asked for, or why it gets none in one sentence.
+    HashesRead {
+        peer: PeerKey,
+        range: Box<HashRange>,
+        hashes: Result<Bytes, String>,
     },
     /// Files are wanted, or no longer, or the storage does not play along.
     Selected {
@@ -91,6 +99,8 @@ pub(super) struct DiskWork {
     /// Pieces that a failed sync took, until they are there again and another sync kept them.
     lost_by_sync: Option<Vec<PieceIndex>>,
     selecting: Selecting,
+    /// Whether there was data when the torrent began of which it could not be told whether it is right, for want of hashes.
+    unjudged: Unjudged,
     /// Set to end a check early.
     cancel_check: Arc<AtomicBool>,
     /// The look at the disk that runs, or that the end cut short.
@@ -132,6 +142,7 @@ impl DiskWork {
             saving: Saving::default(),
             lost_by_sync: None,
             selecting: Selecting::default(),
+            unjudged: Unjudged::Nothing,
             cancel_check: Arc::default(),
             looking: None,
             to_check: Vec::new(),
@@ -182,6 +193,11 @@ impl DiskWork {
             && self.recheckers.is_empty()
             && self.saving.is_awaited_by_nobody()
             && self.selecting.is_idle()
+    }
+
+    /// Whether pieces whose hashes become known may lie on the disk already.
+    pub(super) fn may_hold_more(&self) -> bool {
+        self.unjudged == Unjudged::Something
     }
 
     /// Whether nothing is under way and nothing waits.
@@ -342,7 +358,7 @@ impl Driver {
     }
 
     /// Has one of the threads do something whose result comes as mail, whatever happens. The torrent does not leave before.
-    fn run_job<T, E: From<StoreError>>(
+    pub(super) fn run_job<T, E: From<StoreError>>(
         &mut self,
         threads: fn(&crate::session::Shared) -> &Disk,
         operation: Operation,
@@ -382,6 +398,11 @@ impl Driver {
                 self.notice_recovery();
             }
             DiskMail::Saved { saved, changed } => self.handle_saved(now, saved, changed),
+            DiskMail::HashesRead {
+                peer,
+                range,
+                hashes,
+            } => self.handle_hashes_read(peer, range, hashes),
             DiskMail::Selected {
                 priorities,
                 result,
@@ -492,10 +513,7 @@ impl Driver {
 
     /// Deletes what the caller wants gone, and answers.
     pub(super) async fn depart(self: Box<Self>, departure: Departure) {
-        let kept = [
-            self.resume_file(),
-            metadata_file(&self.shared, self.entry.id),
-        ];
+        let kept = [self.resume_file(), self.metadata_file()];
         let store = Arc::clone(&self.disk.store);
         let delete_resume = move || {
             for path in kept.into_iter().flatten() {

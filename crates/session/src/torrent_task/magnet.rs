@@ -1,16 +1,16 @@
 //! A magnet link, until it is known what torrent it names: the loop of a torrent that has neither pieces nor files yet.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rarest_metainfo::{HostAddr, Magnet, Metainfo};
+use rarest_metainfo::{HostAddr, Magnet, Metainfo, ParseOptions};
 use rarest_peer_wire::connection::LocalTorrent;
+use rarest_piece_store::replace_file;
 use rarest_swarm::{Ended, Output, PeerKey, PeerSource, Privacy, Torrent};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
@@ -485,7 +485,11 @@ impl Seeker {
     async fn saved(&self) -> Option<Arc<Metainfo>> {
         let path = metadata_file(&self.shared, self.entry.id)?;
         let read = move || match std::fs::read(path) {
-            Ok(bytes) => Metainfo::parse(bytes).ok(),
+            // With the piece layers that peers gave it may be long.
+            Ok(bytes) => ParseOptions::default()
+                .max_length(bytes.len())
+                .parse(bytes)
+                .ok(),
             Err(_) => None,
         };
         let saved = self.shared.disk.call(read).await??;
@@ -501,7 +505,7 @@ impl Seeker {
         };
         let bytes = metainfo.to_bytes();
         self.shared.disk.run(move || {
-            if let Err(error) = write(&path, &bytes) {
+            if let Err(error) = replace_file(&path, &bytes) {
                 tracing::warn!(%error, "the metadata cannot be kept, and is fetched again after a restart");
             }
         });
@@ -531,21 +535,4 @@ impl Seeker {
 /// Whoever asked may have gone.
 fn answer<T>(done: oneshot::Sender<T>, answer: T) {
     let _ = done.send(answer);
-}
-
-/// Writes a file that is there as a whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let written = std::fs::File::create(&temporary).and_then(|mut file| {
-        io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()
-    });
-    let written = written.and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        // What is left of it helps nobody.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
 }

@@ -68,6 +68,10 @@ impl Observed {
         self.snapshot = Snapshot::Outdated;
     }
 
+    pub(super) fn hashes_came(&mut self, now: Instant) {
+        self.last_progress = now;
+    }
+
     pub(super) fn resumed(&mut self, now: Instant) {
         self.last_progress = now;
     }
@@ -171,7 +175,10 @@ impl Driver {
 
     fn stalls_at(&self) -> Option<Instant> {
         let waits = self.wish == Wish::Run
-            && self.observed.finish == Finish::Missing
+            && matches!(
+                self.observed.finish,
+                Finish::Missing | Finish::HashesMissing { .. }
+            )
             && !self.disk.is_looking()
             && matches!(self.stage, Stage::Active(_));
         let timeout = self.shared.config.stall_timeout.filter(|_| waits)?;
@@ -193,9 +200,15 @@ impl Driver {
     fn stalled(&mut self, now: Instant) {
         let waited = now - self.observed.last_progress;
         self.observed.last_progress = now;
-        let cause = self.stall_cause();
+        let why = match self.observed.finish {
+            Finish::HashesMissing { pieces } => Incomplete::HashesMissing { pieces },
+            _ => Incomplete::Stalled {
+                waited,
+                cause: self.stall_cause(),
+            },
+        };
         self.publish_stats(now);
-        self.entry.stalled(Incomplete::Stalled { waited, cause });
+        self.entry.stalled(why);
         self.tell(TorrentEvent::Stalled);
     }
 
@@ -223,10 +236,7 @@ impl Driver {
         }
         match self.observed.finish {
             Finish::Finished => Phase::Complete,
-            Finish::HashesMissing { pieces } => {
-                Phase::Failed(Box::new(Incomplete::HashesMissing { pieces }))
-            }
-            Finish::Missing | Finish::Unknown => Phase::Incomplete,
+            Finish::Missing | Finish::HashesMissing { .. } | Finish::Unknown => Phase::Incomplete,
         }
     }
 

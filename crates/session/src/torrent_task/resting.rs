@@ -50,6 +50,7 @@ impl Driver {
             && self.peers.is_empty()
             && self.early_peers.is_empty()
             && self.disk.is_blank()
+            && self.layers.are_blank()
             && self.counted == 0
             && self.counted_partial == 0
     }
@@ -74,6 +75,8 @@ impl Driver {
                 .checks
                 .run_when_idle(move || entry.save_resting(&shared));
         }
+        // With the piece layers that peers gave.
+        self.entry.keep_metainfo(&self.metainfo);
         let wasted = self.wasted();
         let Home::Files { folder } = self.home else {
             return Err(self);

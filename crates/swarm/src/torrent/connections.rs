@@ -7,7 +7,8 @@ use rarest_peer_wire::Handshake;
 use rarest_peer_wire::connection::{Role, direction_to_keep};
 use rarest_peer_wire::extension::pex::PexFlags;
 
-use super::{Activity, Torrent, canonical};
+use super::{Activity, Torrent, Work, canonical};
+use crate::layers::HashRequests;
 use crate::limits::{SIMULTANEOUS, USELESS_AFTER};
 use crate::output::{BanReason, DisconnectReason, Output};
 use crate::peer_book::Wanted;
@@ -95,6 +96,7 @@ impl Torrent {
         }
         self.make_room(now)?;
         let limit = self.config.max_requests_per_peer;
+        let hash_requests = self.hash_requests_of(direction, handshake);
         let key = self.peers.insert(handshake.peer_id, |key| Peer {
             key,
             addr,
@@ -106,6 +108,8 @@ impl Torrent {
             connected_at: now,
             pieces: PeerPieces::default(),
             pipeline: Pipeline::new(limit, now),
+            hash_requests,
+            hash_work: Work::none(now),
             our_interest: OurInterest::NotInterested,
             permission: Permission::Choked,
             download: Rate::new(now),
@@ -268,6 +272,12 @@ impl Torrent {
         if peer.permission == Permission::Unchoked {
             self.unchoking_peers -= 1;
         }
+        let hashes: Vec<_> = peer
+            .hash_requests
+            .iter()
+            .flat_map(HashRequests::pending)
+            .collect();
+        self.give_back_hashes(now, &hashes);
         peer.listens_at
     }
 }

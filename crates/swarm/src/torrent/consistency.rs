@@ -31,5 +31,6 @@ impl Torrent {
         }
         assert_eq!(self.unchoking_peers, unchoking_peers);
         self.picker.assert_witnesses(peers_of_use);
+        self.assert_hashes_consistent();
     }
 }

@@ -28,6 +28,7 @@ impl Torrent {
         // Once for all events: a peer may change what it has with every few bytes.
         self.update_interest(now, slot);
         self.refill(now, slot);
+        self.ask_for_hashes(now, slot);
         self.settle(now);
     }
 
@@ -70,6 +71,9 @@ impl Torrent {
                 extension: Extension::Metadata,
                 payload,
             } => self.metadata_message(now, slot, &payload),
+            Event::HashesRequested(range) => self.hashes_wanted(now, slot, range),
+            Event::Hashes { range, hashes } => self.hashes_came(now, slot, &range, &hashes),
+            Event::HashesReturned(range) => self.hashes_returned(now, slot, &range),
             // What later versions tell of is of no concern here.
             _ => {}
         }

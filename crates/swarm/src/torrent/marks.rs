@@ -6,7 +6,7 @@ use rarest_metainfo::{Bitfield, PieceIndex};
 use rarest_peer_wire::connection::{Command, Role};
 
 use super::pieces::Origin;
-use super::{Disk, Hashes, Torrent};
+use super::{Disk, Fetchable, Torrent};
 use crate::limits::MAX_NEWS_AT_ONCE;
 use crate::output::{DisconnectReason, TorrentEvent};
 use crate::picker::{Lost, Picker};
@@ -82,12 +82,13 @@ impl Torrent {
 
     /// Says so when nothing is left but what lacks its hash.
     pub(super) fn notice_missing_hashes(&mut self) {
-        let hashes = if self.picker.awaits_hashes() {
-            Hashes::Missing
+        let fetchable = if self.picker.awaits_hashes() {
+            Fetchable::Nothing
         } else {
-            Hashes::Enough
+            Fetchable::Something
         };
-        if std::mem::replace(&mut self.hashes, hashes) != hashes && hashes == Hashes::Missing {
+        let before = std::mem::replace(&mut self.fetchable, fetchable);
+        if before != fetchable && fetchable == Fetchable::Nothing {
             self.event(TorrentEvent::HashesMissing);
         }
     }

@@ -124,6 +124,7 @@ impl Torrent {
         if self.is_finished() && !was_finished {
             self.finished(now);
         }
+        self.hashes_are_wanted_anew(now);
         self.want_more();
     }
 

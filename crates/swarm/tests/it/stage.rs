@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rarest_hash::Sha1Digest;
 use rarest_metainfo::{
-    Bitfield, Block, BlockRequest, Geometry, InfoHash, InfoHashV1, InfoHashes, PeerId, PieceIndex,
+    Bitfield, Block, BlockRequest, Geometry, InfoHash, InfoHashV1, InfoHashes, Metainfo, PeerId,
+    PieceIndex,
 };
 use rarest_peer_wire::connection::{Command, Event};
-use rarest_peer_wire::{Handshake, Reserved};
+use rarest_peer_wire::{Handshake, HashRange, Reserved};
 use rarest_swarm::{
     BlockDigest, CompletePiece, Config, Direction, DisconnectReason, Ended, Output, PeerKey,
     PieceResult, Refused, Start, Torrent, TorrentEvent,
@@ -33,6 +34,10 @@ pub(crate) struct Stage {
     pub(crate) events: Vec<TorrentEvent>,
     pub(crate) banned: Vec<IpAddr>,
     pub(crate) dropped: Vec<(PeerKey, DisconnectReason)>,
+    /// What was told of hashes that peers gave.
+    pub(crate) found: Vec<(Arc<Metainfo>, Vec<PieceIndex>)>,
+    /// Hashes of ours that peers asked for.
+    pub(crate) hashes_wanted: Vec<(PeerKey, HashRange)>,
     /// Requests that are out, those that were cancelled among them.
     requests: BTreeMap<PeerKey, BTreeSet<Block>>,
     cancelled: BTreeSet<(PeerKey, Block)>,
@@ -85,6 +90,8 @@ impl Stage {
             events: Vec::new(),
             banned: Vec::new(),
             dropped: Vec::new(),
+            found: Vec::new(),
+            hashes_wanted: Vec::new(),
             requests: BTreeMap::new(),
             cancelled: BTreeSet::new(),
         };
@@ -121,6 +128,8 @@ impl Stage {
                 }
                 Output::Ban(ip, _) => self.banned.push(ip),
                 Output::Event(event) => self.events.push(event),
+                Output::HashesFound { metainfo, pieces } => self.found.push((metainfo, pieces)),
+                Output::AnswerHashes { peer, range } => self.hashes_wanted.push((peer, *range)),
                 other => panic!("unexpected {other:?}"),
             }
         }

@@ -1,13 +1,14 @@
 //! What is there when a torrent begins, and whether it still is.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rarest_metainfo::{File, Metainfo, PieceIndex};
 use rarest_piece_store::{
-    Check, CheckEnd, Checked, LoadError, Operation, Resume, StoreError, Totals,
+    Check, CheckEnd, Checked, LoadError, Operation, Resume, Storage, StoreError, Totals,
 };
 use tokio::sync::oneshot;
 
@@ -16,6 +17,7 @@ use crate::add::ExistingData;
 use crate::registry::Entry;
 use crate::session::{Shared, now};
 use crate::torrent_task::Store;
+use crate::torrent_task::hashes::load_layers;
 use crate::{CommandError, FilePriority, TorrentEvent};
 
 /// What a look at the disk has found.
@@ -29,6 +31,17 @@ pub(crate) struct Found {
     is_whole: bool,
     /// Whether the resume data says the same already.
     is_saved: bool,
+    /// The torrent with piece layers that an earlier run learnt of peers.
+    metainfo: Option<Arc<Metainfo>>,
+    unjudged: Unjudged,
+}
+
+/// What there is of a torrent whose piece layers are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unjudged {
+    Nothing,
+    /// Files that may be right.
+    Something,
 }
 
 impl Found {
@@ -53,7 +66,8 @@ pub(super) enum Scope {
 struct Look {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
-    resume_file: Option<std::path::PathBuf>,
+    resume_file: Option<PathBuf>,
+    metadata_file: Option<PathBuf>,
     skipped: Vec<usize>,
     cancel: Arc<AtomicBool>,
 }
@@ -149,6 +163,7 @@ impl Driver {
             shared: Arc::clone(&self.shared),
             entry: Arc::clone(&self.entry),
             resume_file: self.resume_file(),
+            metadata_file: self.metadata_file(),
             skipped: (0..)
                 .zip(priorities)
                 .filter(|&(_, &priority)| priority == FilePriority::Skip)
@@ -175,7 +190,10 @@ impl Driver {
                 self.disk.to_check.clear();
                 match &mut self.stage {
                     // What lost its mark is fetched again, for want of anything better.
-                    Stage::Active(_) => self.tell_machine(now),
+                    Stage::Active(_) => {
+                        self.tell_machine(now);
+                        self.looked_at_new_hashes(now);
+                    }
                     stage => *stage = Stage::Unreadable,
                 }
                 for done in self.disk.recheckers.drain(..) {
@@ -189,6 +207,12 @@ impl Driver {
             // believed for as long as the files stay as they are.
             return;
         }
+        if let Some(metainfo) = found.metainfo {
+            self.know_more(metainfo);
+        }
+        if self.disk.looking == Some(Scope::First) {
+            self.disk.unjudged = found.unjudged;
+        }
         if let Some(totals) = found.totals {
             self.disk.earlier = totals;
         }
@@ -200,6 +224,7 @@ impl Driver {
         let error = found.errors.into_iter().next();
         if matches!(self.stage, Stage::Active(_)) {
             self.tell_machine(now);
+            self.looked_at_new_hashes(now);
         } else {
             self.storage_works();
             self.start_machine(now);
@@ -218,9 +243,25 @@ impl Driver {
     }
 }
 
+/// Whether there are files of a torrent whose piece layers are missing.
+fn unjudged(store: &Store) -> Result<Unjudged, StoreError> {
+    let metainfo = store.metainfo();
+    if metainfo.has_all_piece_layers() {
+        return Ok(Unjudged::Nothing);
+    }
+    for file in metainfo.info().files() {
+        if file.length() > 0 && store.storage().stamp(file.index())?.is_some() {
+            return Ok(Unjudged::Something);
+        }
+    }
+    Ok(Unjudged::Nothing)
+}
+
 impl Look {
     /// Believes what may be believed, and reads the rest.
     fn first(&self, store: &Store, existing: ExistingData) -> Result<Found, StoreError> {
+        let metadata_file = self.metadata_file.as_deref();
+        let knows_more = metadata_file.is_some_and(|path| load_layers(store, path));
         let some = |pieces: Vec<_>| (!pieces.is_empty()).then(|| Check::pieces(pieces));
         let mut totals = None;
         let check = match existing {
@@ -249,6 +290,8 @@ impl Look {
             errors: Vec::new(),
             is_whole: true,
             is_saved,
+            metainfo: knows_more.then(|| store.metainfo()),
+            unjudged: unjudged(store)?,
         };
         if let Some(check) = check {
             found.add(self.check(store, &check));
@@ -265,6 +308,8 @@ impl Look {
             errors: Vec::new(),
             is_whole: true,
             is_saved: false,
+            metainfo: None,
+            unjudged: Unjudged::Nothing,
         };
         found.add(self.check(store, check));
         Ok(found)

@@ -15,6 +15,7 @@ use super::{DiskMail, Driver};
 use crate::disk::caught;
 use crate::registry::Entry;
 use crate::session::Shared;
+use crate::torrent_task::hashes::save_layers;
 use crate::torrent_task::{Stage, Store};
 use crate::{TorrentEvent, TorrentId};
 
@@ -110,11 +111,17 @@ impl Driver {
         self.disk.saving.waiters = waiters;
         self.disk.saving.under_way = true;
         let path = self.resume_file();
+        let layers = self.layers_to_save();
         let totals = self.totals();
         self.run_job(
             |shared| &shared.disk,
             Operation::Sync,
-            move |store| Ok((save(store, totals, path.as_deref()), store.find_changed())),
+            move |store| {
+                if let Some(layers) = layers {
+                    save_layers(store, &layers);
+                }
+                Ok((save(store, totals, path.as_deref()), store.find_changed()))
+            },
             |done: Result<_, StoreError>| match done {
                 Ok((saved, Ok(changed))) => DiskMail::Saved { saved, changed },
                 Ok((saved, Err(error))) => DiskMail::Saved {
@@ -188,7 +195,8 @@ impl Driver {
     }
 
     /// The last save, when the session ends.
-    pub(in crate::torrent_task) async fn save_resume_data(&self) {
+    pub(in crate::torrent_task) async fn save_resume_data(&mut self) {
+        let layers = self.layers_to_save();
         let Some(path) = self.resume_file().filter(|_| self.knows_disk()) else {
             return;
         };
@@ -196,7 +204,12 @@ impl Driver {
         let totals = self.totals();
         let name = self.metainfo.info().name().to_owned();
         let saving = self.shared.disk.call(move || {
-            let saved = caught(Operation::Sync, &name, || save(&store, totals, Some(&path)));
+            let saved = caught(Operation::Sync, &name, || {
+                if let Some(layers) = layers {
+                    save_layers(&store, &layers);
+                }
+                save(&store, totals, Some(&path))
+            });
             saved.unwrap_or_else(|panicked| Err(panicked.into()))
         });
         if let Some(Err(error)) = saving.await {
