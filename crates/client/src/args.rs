@@ -148,9 +148,25 @@ pub(crate) struct Network {
     /// Most bytes a second to send: 500k, 2MiB
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_up: Option<ByteRate>,
+    /// Whether connections to peers are encrypted (MSE)
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = Encryption::Tolerate)]
+    pub(crate) encryption: Encryption,
     /// Certificates (PEM) of authorities to trust beside the system's, for https: trackers
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Encryption {
+    /// None is
+    Disable,
+    /// Those with peers that want it
+    Tolerate,
+    /// Those with peers that know how
+    Prefer,
+    /// All are; other peers are not spoken to
+    Require,
 }
 
 /// How progress is told.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rarest_piece_store::OpenFiles;
-use rarest_session::{Limits, Rate, Session};
+use rarest_session::{Encryption, Limits, Rate, Session};
 use tokio::runtime::Runtime;
 
-use crate::args::Network;
+use crate::args::{self, Network};
 use crate::quantity::ByteRate;
 use crate::source::Authorities;
 
@@ -48,6 +48,12 @@ pub(crate) async fn session(
         .download_dir(folder)
         .state_dir(folder.join(STATE_FOLDER))
         .port(network.listen_port)
+        .encryption(match network.encryption {
+            args::Encryption::Disable => Encryption::DISABLE,
+            args::Encryption::Tolerate => Encryption::TOLERATE,
+            args::Encryption::Prefer => Encryption::PREFER,
+            args::Encryption::Require => Encryption::REQUIRE,
+        })
         .limits(Limits {
             download: rate(network.limit_down),
             upload: rate(network.limit_up),

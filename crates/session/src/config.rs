@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::{Limits, Session, StartError, sockets};
+use crate::{Encryption, Limits, Session, StartError, sockets};
 
 /// Bytes that may lie between sockets and disk when nothing else is said: 16 MiB, an eighth of a second of a 1 Gbit/s
 /// line in which a disk may pause.
@@ -72,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) max_half_open: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) encryption: Encryption,
     pub(crate) disk_threads: usize,
     pub(crate) stall_timeout: Option<Duration>,
     pub(crate) resume_interval: Duration,
@@ -102,6 +103,7 @@ impl Default for Builder {
                 max_half_open: DEFAULT_MAX_HALF_OPEN,
                 connect_timeout: DEFAULT_CONNECT_TIMEOUT,
                 handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+                encryption: Encryption::default(),
                 disk_threads: DEFAULT_DISK_THREADS,
                 stall_timeout: Some(DEFAULT_STALL_TIMEOUT),
                 resume_interval: DEFAULT_RESUME_INTERVAL,
@@ -178,6 +180,12 @@ impl Builder {
     /// How long a peer may take to send its handshake. 10 s by default.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// Whether connections to peers are encrypted. [`Encryption::TOLERATE`] by default.
+    pub fn encryption(mut self, encryption: Encryption) -> Self {
+        self.config.encryption = encryption;
         self
     }
 

@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
+use rarest_metainfo::InfoHash;
 use rarest_peer_wire::Handshake;
-use rarest_peer_wire::connection::{CloseReason, Connection, SwarmId};
+use rarest_peer_wire::connection::{CloseReason, Connection, ProtocolViolation, SwarmId};
+use rarest_peer_wire::mse::{Initiator, MseError, Opening, Responder, Secrets};
 use rarest_swarm::Direction;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::peer_task::{Input, Socket};
+use crate::EncryptionPolicy;
+use crate::peer_task::{Input, PeerStream, Socket};
 use crate::session::{Shared, now};
 
 /// A connection on which the peer has shown its handshake.
@@ -32,11 +36,28 @@ pub(crate) enum Failure {
     TimedOut(Duration),
     #[error("the peer closed the connection during the handshake, it may not have the torrent")]
     HungUp,
+    #[error("the handshake of the encryption failed: {0}")]
+    Encryption(#[from] MseError),
+    #[error("the peer does not encrypt")]
+    NotEncrypted,
     #[error(transparent)]
     Closed(CloseReason),
 }
 
-/// Dials a peer and exchanges handshakes.
+impl Failure {
+    /// Whether a peer that answers when it is dialled the other way would end a handshake so.
+    fn may_be_a_misunderstanding(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::HungUp | Self::Encryption(_) => true,
+            Self::Closed(CloseReason::Violation(violation)) => {
+                matches!(violation, ProtocolViolation::Handshake(_))
+            }
+            Self::TimedOut(_) | Self::NotEncrypted | Self::Closed(_) => false,
+        }
+    }
+}
+
+/// Dials a peer and exchanges handshakes: encrypted or in the clear, and if the peer does not understand that, the other way.
 pub(crate) async fn outgoing(
     shared: &Arc<Shared>,
     address: SocketAddr,
@@ -44,14 +65,37 @@ pub(crate) async fn outgoing(
 ) -> Result<Arrival, Failure> {
     // The first is held until the handshakes are done.
     let (_half_open, permit) = acquire_both(&shared.half_open_out, &shared.connections).await?;
-    let timeout = shared.config.connect_timeout;
-    let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
-        .await
-        .map_err(|_| Failure::TimedOut(timeout))??;
-    let connection =
-        Connection::outgoing(Arc::clone(&shared.connection_config), address, swarm, now());
-    let socket = Socket::new(stream, address, connection, permit)?;
-    greet(shared, socket, Direction::Outgoing).await
+    let openings = &shared.openings;
+    let mut opening = openings.first(address);
+    let mut second = openings.second(opening);
+    loop {
+        let stream = connect(shared, address).await?;
+        let config = Arc::clone(&shared.connection_config);
+        let connection = Connection::outgoing(config, address, swarm, now());
+        let mut greeting = Greeting::new(shared, stream, connection)?;
+        let failure = match in_time(shared, greeting.dialled(opening, swarm.info_hash)).await {
+            Ok(handshake) => {
+                openings.succeeded(address, opening);
+                let socket = greeting.into_socket(address, permit);
+                return Ok(Arrival {
+                    handshake,
+                    direction: Direction::Outgoing,
+                    socket,
+                });
+            }
+            Err(failure) => failure,
+        };
+        match second.take() {
+            Some(second) if failure.may_be_a_misunderstanding() => opening = second,
+            _ => {
+                // Most that are silent stay so, and there are many: they are not dialled again at once.
+                if let Failure::TimedOut(_) = failure {
+                    openings.unanswered(address, opening);
+                }
+                return Err(failure);
+            }
+        }
+    }
 }
 
 /// Reads the handshake of a peer that dialled us. Ours is sent once the torrent agreed.
@@ -62,8 +106,28 @@ pub(crate) async fn incoming(
     permit: OwnedSemaphorePermit,
 ) -> Result<Arrival, Failure> {
     let connection = Connection::incoming(Arc::clone(&shared.connection_config), address, now());
-    let socket = Socket::new(stream, address, connection, permit)?;
-    greet(shared, socket, Direction::Incoming).await
+    let mut greeting = Greeting::new(shared, stream, connection)?;
+    let handshake = in_time(shared, greeting.accepted()).await?;
+    Ok(Arrival {
+        handshake,
+        direction: Direction::Incoming,
+        socket: greeting.into_socket(address, permit),
+    })
+}
+
+async fn connect(shared: &Shared, address: SocketAddr) -> Result<TcpStream, Failure> {
+    let timeout = shared.config.connect_timeout;
+    let stream = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+    Ok(stream.map_err(|_| Failure::TimedOut(timeout))??)
+}
+
+async fn in_time<T>(
+    shared: &Shared,
+    greeting: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let timeout = shared.config.handshake_timeout;
+    let greeted = tokio::time::timeout(timeout, greeting).await;
+    greeted.map_err(|_| Failure::TimedOut(timeout))?
 }
 
 /// Waits for a place among the connections. There is one as soon as another ends.
@@ -92,60 +156,134 @@ async fn acquire_both(
     }
 }
 
-async fn greet(
-    shared: &Shared,
-    mut socket: Socket,
-    direction: Direction,
-) -> Result<Arrival, Failure> {
-    let timeout = shared.config.handshake_timeout;
-    let handshake = tokio::time::timeout(timeout, socket.remote_handshake(shared))
-        .await
-        .map_err(|_| Failure::TimedOut(timeout))??;
-    Ok(Arrival {
-        handshake,
-        direction,
-        socket,
-    })
+/// A connection on which handshakes are exchanged.
+struct Greeting<'a> {
+    shared: &'a Shared,
+    stream: PeerStream,
+    connection: Connection,
+    input: Input,
 }
 
-impl Socket {
-    fn new(
-        stream: TcpStream,
-        address: SocketAddr,
-        connection: Connection,
-        permit: OwnedSemaphorePermit,
-    ) -> io::Result<Self> {
-        // Requests are small and must not wait for more to send.
-        stream.set_nodelay(true)?;
+impl<'a> Greeting<'a> {
+    fn new(shared: &'a Shared, stream: TcpStream, connection: Connection) -> io::Result<Self> {
         Ok(Self {
-            stream,
-            address,
+            shared,
+            stream: PeerStream::new(stream)?,
             connection,
             input: Input::new(),
-            permit,
         })
     }
 
-    async fn remote_handshake(&mut self, shared: &Shared) -> Result<Handshake, Failure> {
-        loop {
-            while self.connection.has_output() {
-                self.stream.writable().await?;
-                match self.stream.try_write(self.connection.output().chunk()) {
-                    Ok(written) => self.connection.output().advance(written),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error.into()),
+    fn into_socket(self, address: SocketAddr, permit: OwnedSemaphorePermit) -> Socket {
+        Socket {
+            stream: self.stream,
+            address,
+            connection: self.connection,
+            input: self.input,
+            permit,
+        }
+    }
+
+    /// We dialled for a torrent.
+    async fn dialled(&mut self, opening: Opening, skey: InfoHash) -> Result<Handshake, Failure> {
+        if opening == Opening::Encrypted {
+            self.offer_encryption(skey).await?;
+        }
+        self.remote_handshake().await
+    }
+
+    /// The peer dialled. It decides whether it speaks encrypted, and is heard if that is allowed.
+    async fn accepted(&mut self) -> Result<Handshake, Failure> {
+        let policy = self.shared.config.encryption.incoming;
+        if policy != EncryptionPolicy::Disable {
+            match self.remote_opening().await? {
+                Opening::Encrypted => self.answer_encryption().await?,
+                Opening::Plaintext if policy == EncryptionPolicy::Require => {
+                    return Err(Failure::NotEncrypted);
                 }
+                Opening::Plaintext => {}
+            }
+        }
+        self.remote_handshake().await
+    }
+
+    async fn remote_opening(&mut self) -> Result<Opening, Failure> {
+        loop {
+            if let Some(opening) = Opening::of(self.input.bytes()) {
+                return Ok(opening);
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn offer_encryption(&mut self, skey: InfoHash) -> Result<(), Failure> {
+        let methods = self.shared.config.encryption.methods;
+        let secrets = Secrets::random(&mut rand::rng());
+        let mut handshake = Initiator::new(skey, methods, secrets, self.connection.output());
+        loop {
+            self.write_raw(handshake.output()).await?;
+            self.read().await?;
+            let established = handshake.handle_input(self.input.bytes())?;
+            if let Some(established) = established {
+                self.write_raw(handshake.output()).await?;
+                self.stream.go_on(established);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Computes for a tenth of a millisecond, at most once for each connection that shows no handshake yet.
+    async fn answer_encryption(&mut self) -> Result<(), Failure> {
+        let shared = self.shared;
+        let secrets = Secrets::random(&mut rand::rng());
+        let mut handshake = Responder::new(shared.config.encryption.methods, secrets);
+        loop {
+            let find = |digest| shared.registry.of_digest(digest);
+            let established = handshake.handle_input(self.input.bytes(), find)?;
+            self.write_raw(handshake.output()).await?;
+            if let Some(established) = established {
+                self.stream.go_on(established);
+                return Ok(());
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn remote_handshake(&mut self) -> Result<Handshake, Failure> {
+        loop {
+            // Some of it may have come with the handshake of the encryption.
+            self.connection
+                .handle_input(now(), self.input.bytes())
+                .map_err(Failure::Closed)?;
+            while self.connection.has_output() {
+                self.stream.ready(Interest::WRITABLE).await?;
+                ignore_not_ready(self.stream.write(self.connection.output()))?;
             }
             if let Some(handshake) = self.connection.remote_handshake() {
                 return Ok(*handshake);
             }
-            self.stream.readable().await?;
-            match self.input.read(&self.stream, usize::MAX, &shared.buffers) {
+            self.read().await?;
+        }
+    }
+
+    async fn write_raw(&mut self, bytes: &mut BytesMut) -> Result<(), Failure> {
+        while bytes.has_remaining() {
+            self.stream.ready(Interest::WRITABLE).await?;
+            ignore_not_ready(self.stream.write_raw(bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for at least one byte.
+    async fn read(&mut self) -> Result<(), Failure> {
+        loop {
+            self.stream.ready(Interest::READABLE).await?;
+            let read = self
+                .stream
+                .read(&mut self.input, usize::MAX, &self.shared.buffers);
+            match read {
                 Ok(0) => return Err(Failure::HungUp),
-                Ok(_) => self
-                    .connection
-                    .handle_input(now(), self.input.bytes())
-                    .map_err(Failure::Closed)?,
+                Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // It did not wait for the end of our handshake.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -154,6 +292,14 @@ impl Socket {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// A socket that was said to be ready may turn out not to be.
+fn ignore_not_ready(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        written => written,
     }
 }
 

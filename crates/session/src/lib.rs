@@ -6,6 +6,7 @@ mod add;
 mod announcer;
 mod config;
 mod disk;
+mod encryption;
 mod error;
 mod events;
 mod handle;
@@ -27,6 +28,7 @@ mod watched;
 use rarest_metainfo::InfoHash;
 // What stands in the signatures of this crate, under the versions that fit it.
 pub use rarest_metainfo as metainfo;
+pub use rarest_peer_wire::mse::{Method as EncryptionMethod, Methods as EncryptionMethods};
 pub use rarest_piece_store as piece_store;
 pub use rarest_swarm as swarm;
 pub use rarest_tracker as tracker;
@@ -37,6 +39,7 @@ pub use config::{
     Builder, DEFAULT_MAX_CONNECTIONS, DEFAULT_MEMORY_BUDGET, DEFAULT_STALL_TIMEOUT,
     MIN_MEMORY_BUDGET, MIN_RESUME_INTERVAL,
 };
+pub use encryption::{Encryption, EncryptionPolicy};
 pub use error::{AddError, CommandError, Gone, Incomplete, ShutdownError, StallCause, StartError};
 pub use events::{Event, EventStream, TorrentEvent};
 pub use handle::TorrentHandle;

@@ -1,20 +1,19 @@
 //! One connection: the task that owns the socket and carries bytes between it, the torrent and the disk.
 
 mod input;
+mod stream;
 mod upload;
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Buf;
 use rarest_peer_wire::connection::{CloseReason, Command, Connection, Event, LocalTorrent};
 use rarest_piece_store::ReadError;
 use rarest_swarm::{Ended, PeerKey};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 
@@ -23,10 +22,8 @@ use crate::registry::Entry;
 use crate::session::{Shared, now};
 use crate::torrent_task::Store;
 pub(crate) use input::Input;
+pub(crate) use stream::PeerStream;
 use upload::Upload;
-
-/// Slices that are handed to the kernel in one write: 32 blocks and their headers, half a MiB.
-const SLICES_PER_WRITE: usize = 64;
 
 /// What a connection tells its torrent.
 #[derive(Debug)]
@@ -109,7 +106,7 @@ pub(crate) struct PeerTask {
 /// A socket and the state of the protocol on it.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: PeerStream,
     pub(crate) address: SocketAddr,
     pub(crate) connection: Connection,
     pub(crate) input: Input,
@@ -150,7 +147,7 @@ struct Driver {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     key: PeerKey,
-    stream: TcpStream,
+    stream: PeerStream,
     connection: Connection,
     input: Input,
     download: Pace,
@@ -280,7 +277,10 @@ impl Driver {
             self.awaits_memory = true;
             return Ok(());
         }
-        match self.input.read(&self.stream, allowed, &self.shared.buffers) {
+        match self
+            .stream
+            .read(&mut self.input, allowed, &self.shared.buffers)
+        {
             Ok(0) => return Err(End::Closed(CloseReason::Remote)),
             Ok(bytes) => self.download.moved(now, bytes),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -301,14 +301,8 @@ impl Driver {
     /// Writes until everything is gone or the socket takes no more.
     fn write(&mut self) -> Result<(), End> {
         while self.connection.has_output() {
-            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
-            let output = self.connection.output();
-            let filled = output.chunks_vectored(&mut slices);
-            match self.stream.try_write_vectored(&slices[..filled]) {
-                Ok(written) => {
-                    self.connection.output().advance(written);
-                    self.upload.start_reading(now(), &mut self.connection);
-                }
+            match self.stream.write(self.connection.output()) {
+                Ok(()) => self.upload.start_reading(now(), &mut self.connection),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(End::Network(error)),

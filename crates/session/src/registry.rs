@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use rarest_metainfo::{InfoHash, Magnet, Metainfo, ParseOptions};
+use rarest_peer_wire::mse::SkeyDigest;
 use tokio::sync::mpsc;
 
 use crate::limiter::Limiter;
@@ -26,6 +27,8 @@ struct Torrents {
     by_id: BTreeMap<TorrentId, Arc<Entry>>,
     /// The second swarms of hybrids. The first is the id.
     second_swarms: HashMap<InfoHash, TorrentId>,
+    /// All swarms, by what peers name them with that encrypt.
+    by_digest: HashMap<SkeyDigest, InfoHash>,
     closed: bool,
 }
 
@@ -46,6 +49,9 @@ impl Registry {
         }
         if let Some(second) = second_swarm {
             torrents.second_swarms.insert(second, entry.id);
+        }
+        for swarm in swarms.into_iter().flatten() {
+            torrents.by_digest.insert(SkeyDigest::of(swarm), swarm);
         }
         torrents.by_id.insert(entry.id, entry);
         Ok(())
@@ -70,6 +76,7 @@ impl Registry {
             // It may be that of the magnet link.
             let second = *entry.second_swarm.get_or_init(|| second);
             torrents.second_swarms.insert(second, entry.id);
+            torrents.by_digest.insert(SkeyDigest::of(second), second);
         }
         *lock(&entry.description) = Description::of(metainfo);
         Ok(())
@@ -81,8 +88,11 @@ impl Registry {
         let known = torrents.by_id.get(&entry.id);
         if known.is_some_and(|known| Arc::ptr_eq(known, entry)) {
             torrents.by_id.remove(&entry.id);
+            let digest = SkeyDigest::of(entry.id.info_hash());
+            torrents.by_digest.remove(&digest);
             if let Some(second) = entry.second_swarm() {
                 torrents.second_swarms.remove(&second);
+                torrents.by_digest.remove(&SkeyDigest::of(second));
             }
         }
     }
@@ -97,6 +107,11 @@ impl Registry {
         torrents.by_id.get(&id).cloned()
     }
 
+    /// The swarm that a peer means that encrypts.
+    pub(crate) fn of_digest(&self, digest: SkeyDigest) -> Option<InfoHash> {
+        self.read().by_digest.get(&digest).copied()
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
         self.read().by_id.values().cloned().collect()
     }
@@ -106,6 +121,7 @@ impl Registry {
         let mut torrents = self.write();
         torrents.closed = true;
         torrents.second_swarms.clear();
+        torrents.by_digest.clear();
         std::mem::take(&mut torrents.by_id).into_values().collect()
     }
 

@@ -18,6 +18,7 @@ use crate::add::{AddOptions, AddTorrent, TorrentSource};
 use crate::announcer::Announcer;
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::encryption::Openings;
 use crate::events::Publisher;
 use crate::limiter::Limiter;
 use crate::listener::Strangers;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) half_open_out: Arc<Semaphore>,
     pub(crate) half_open_in: Arc<Semaphore>,
     pub(crate) strangers: Arc<Strangers>,
+    /// How peers are dialled.
+    pub(crate) openings: Openings,
     pub(crate) announcer: Announcer,
     pub(crate) tasks: TaskTracker,
     pub(crate) runtime: Handle,
@@ -127,6 +130,7 @@ impl Session {
             half_open_out: Arc::new(Semaphore::new(config.max_half_open)),
             half_open_in: Arc::new(Semaphore::new(config.max_half_open)),
             strangers: Arc::default(),
+            openings: Openings::new(config.encryption.outgoing),
             announcer,
             tasks: TaskTracker::new(),
             runtime: Handle::current(),

@@ -58,8 +58,10 @@ pub struct Stats {
     pub time_left: Option<Duration>,
     /// Number of peers that are connected.
     pub connected_peers: usize,
-    /// Number of those that have every piece.
+    /// Number of connected peers that have every piece.
     pub connected_seeds: usize,
+    /// Number of connected peers whose connection is encrypted.
+    pub encrypted_peers: usize,
     /// Number of peers that are known, connected or not.
     pub known_peers: usize,
     /// How many copies the connected peers have between them: the whole part is the number of copies of the

@@ -2,7 +2,7 @@
 
 use crate::handshake::PROTOCOL;
 
-/// What the first bytes of an incoming connection are.
+/// How a connection begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opening {
     /// The handshake of BitTorrent.

@@ -46,6 +46,12 @@ impl Input {
         &mut self.bytes
     }
 
+    /// The last bytes that were read.
+    pub(crate) fn newest(&mut self, count: usize) -> &mut [u8] {
+        let start = self.bytes.len() - count;
+        &mut self.bytes[start..]
+    }
+
     /// The most bytes that it would read.
     pub(crate) fn next_read(&self) -> usize {
         self.next_buffer

@@ -429,6 +429,7 @@ impl Seeker {
         let stats = Stats {
             state,
             connected_peers: machine.peers,
+            encrypted_peers: PeerLink::count_encrypted(self.peers.values()),
             known_peers: machine.known,
             ..Stats::default()
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rarest_metainfo::InfoHashes;
 use rarest_peer_wire::connection::{Command, LocalTorrent, Privacy, Role, SwarmId};
+use rarest_peer_wire::mse::Method;
 use rarest_swarm::limits::MAX_KNOWN_PEERS;
 use rarest_swarm::{BanReason, DisconnectReason, Ended, PeerKey, PeerSource};
 use tokio::sync::mpsc;
@@ -22,6 +23,8 @@ use crate::{TorrentEvent, TorrentId};
 #[derive(Debug)]
 pub(super) struct PeerLink {
     address: SocketAddr,
+    /// How its stream goes over the wire.
+    method: Method,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -59,6 +62,12 @@ impl IntoIterator for EarlyPeers {
 }
 
 impl PeerLink {
+    /// How many of these are encrypted.
+    pub(super) fn count_encrypted<'a>(links: impl IntoIterator<Item = &'a Self>) -> usize {
+        let encrypted = |link: &&Self| link.method == Method::Rc4;
+        links.into_iter().filter(encrypted).count()
+    }
+
     /// Begins a connection that the machine agreed to.
     pub(super) fn start(
         place: &Place<'_>,
@@ -69,6 +78,7 @@ impl PeerLink {
     ) -> Self {
         let mut socket = arrival.socket;
         let address = socket.address;
+        let method = socket.stream.method();
         socket.connection.accept(now(), torrent);
         let (orders, received) = mpsc::unbounded_channel();
         let task = PeerTask {
@@ -82,7 +92,11 @@ impl PeerLink {
         };
         let span = tracing::debug_span!("peer", %address);
         place.shared.tasks.spawn(task.run().instrument(span));
-        Self { address, orders }
+        Self {
+            address,
+            method,
+            orders,
+        }
     }
 
     pub(super) fn command(&self, commands: Vec<Command>) {

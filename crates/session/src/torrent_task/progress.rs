@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rarest_piece_store::Fault;
 use rarest_swarm::TorrentEvent as Decided;
 
+use super::peers::PeerLink;
 use super::{Driver, Stage, Wish};
 use crate::registry::Phase;
 use crate::session::now;
@@ -282,6 +283,7 @@ impl Driver {
             stats.upload_rate = machine.upload_rate;
             stats.connected_peers = machine.peers;
             stats.connected_seeds = machine.seeds;
+            stats.encrypted_peers = PeerLink::count_encrypted(self.peers.values());
             stats.known_peers = machine.known;
             stats.availability =
                 machine.least_copies as f32 + machine.more_copies_thousandths as f32 / 1000.0;

@@ -5,6 +5,7 @@
 )]
 
 mod download;
+mod encryption;
 mod exchange;
 mod hashes;
 mod hostile;
