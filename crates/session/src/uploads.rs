@@ -24,7 +24,7 @@ const BUFFER_PARTS: usize = 32;
 
 /// Bytes of blocks that are read or wait to be written for one peer while there is room: enough to keep its socket busy while
 /// the next ones are read.
-const MAX_WINDOW: usize = 512 * 1024;
+const MAX_WINDOW: usize = 1024 * 1024;
 
 /// Every peer may have this much, in bytes, however little room there is: one block.
 const MIN_WINDOW: usize = 16 * 1024;
