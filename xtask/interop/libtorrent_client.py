@@ -1,7 +1,8 @@
 """libtorrent as a client of the interop matrix. Needs the bindings of Debian's python3-libtorrent.
 
   libtorrent_client.py create --format v1|v2|hybrid --tracker URL --output FILE PATH     prints the info hashes
-  libtorrent_client.py seed|download --port P --output DIR TORRENT
+      beside FILE: FILE.bare without piece layers, FILE.magnet, FILE.v2-magnet with the v2 hash alone
+  libtorrent_client.py seed|download --port P --output DIR TORRENT|MAGNET
 Seed and download print READY, then DONE when everything is there, and stay; after SIGTERM they print UPLOADED and the
 bytes of payload that were sent.
 """
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import urllib.parse
 
 import libtorrent as lt
 
@@ -33,7 +35,20 @@ def create(options):
     lt.set_piece_hashes(torrent, os.path.dirname(os.path.abspath(options.what)))
     with open(options.output, "wb") as out:
         out.write(lt.bencode(torrent.generate()))
-    print(*info_hashes(lt.torrent_info(options.output)))
+    made = lt.torrent_info(options.output)
+    bare = lt.bdecode(open(options.output, "rb").read())
+    bare.pop(b"piece layers", None)
+    with open(options.output + ".bare", "wb") as out:
+        out.write(lt.bencode(bare))
+    tracker = "&tr=" + urllib.parse.quote(options.tracker, safe="")
+    both = made.info_hashes()
+    v1 = ["xt=urn:btih:" + str(both.v1)] if both.has_v1() else []
+    v2 = ["xt=urn:btmh:1220" + str(both.v2)] if both.has_v2() else []
+    with open(options.output + ".magnet", "w") as out:
+        out.write("magnet:?" + "&".join(v1 + v2) + tracker)
+    with open(options.output + ".v2-magnet", "w") as out:
+        out.write("magnet:?" + "&".join(v2) + tracker)
+    print(*info_hashes(made))
 
 
 def trade(options):
@@ -47,8 +62,11 @@ def trade(options):
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
         | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
     })
-    parameters = lt.add_torrent_params()
-    parameters.ti = lt.torrent_info(options.what)
+    if options.what.startswith("magnet:"):
+        parameters = lt.parse_magnet_uri(options.what)
+    else:
+        parameters = lt.add_torrent_params()
+        parameters.ti = lt.torrent_info(options.what)
     parameters.save_path = options.output
     parameters.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     # A limit holds for peers of this machine too only in this class.

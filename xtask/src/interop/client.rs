@@ -1,5 +1,7 @@
 //! What the matrix asks of a client, whoever wrote it.
 
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,11 +19,38 @@ pub(crate) enum Goal {
     Download,
 }
 
+/// What a client is given of a torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The `.torrent`.
+    File,
+    /// The `.torrent` without piece layers, which peers must give.
+    Bare,
+    /// A magnet link with all info-hashes.
+    Magnet,
+    /// A magnet link with the v2 info-hash alone.
+    V2Magnet,
+}
+
+impl Form {
+    /// How rows are called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Bare => "bare",
+            Self::Magnet => "magnet",
+            Self::V2Magnet => "v2-magnet",
+        }
+    }
+}
+
 /// One start of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) goal: Goal,
     pub(crate) torrent: Torrent,
+    /// What it is given of the torrent.
+    pub(crate) form: Form,
     /// Folder of the payload.
     pub(crate) data: PathBuf,
     /// Folder for settings and logs.
@@ -32,6 +61,27 @@ pub(crate) struct Job {
     pub(crate) upload_limit: Option<u64>,
     /// The authority that signed the tracker's certificate.
     pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl Job {
+    /// What the client is started with: a path, or a magnet link.
+    pub(crate) fn what(&self) -> Result<OsString> {
+        let beside = |ending: &str| {
+            let mut path = self.torrent.path.clone().into_os_string();
+            path.push(ending);
+            path
+        };
+        let read = |ending: &str| -> Result<OsString> {
+            let link = fs::read_to_string(beside(ending))?;
+            Ok(link.trim().into())
+        };
+        match self.form {
+            Form::File => Ok(self.torrent.path.clone().into_os_string()),
+            Form::Bare => Ok(beside(".bare")),
+            Form::Magnet => read(".magnet"),
+            Form::V2Magnet => read(".v2-magnet"),
+        }
+    }
 }
 
 /// A client that other clients trade with.

@@ -42,10 +42,7 @@ impl Client for Libtorrent {
         if let Some(limit) = job.upload_limit {
             command.args(["--upload-limit", &limit.to_string()]);
         }
-        command
-            .arg("--output")
-            .arg(&job.data)
-            .arg(&job.torrent.path);
+        command.arg("--output").arg(&job.data).arg(job.what()?);
         if let Some(ca_file) = &job.ca_file {
             command.env("SSL_CERT_FILE", ca_file);
         }

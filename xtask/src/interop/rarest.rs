@@ -41,10 +41,7 @@ impl Client for Rarest {
             Goal::Seed => "seed",
             Goal::Download => "download",
         });
-        command
-            .arg(&job.torrent.path)
-            .arg("--output")
-            .arg(&job.data);
+        command.arg(job.what()?).arg("--output").arg(&job.data);
         command.args(["--listen-port", &job.port.to_string()]);
         if let Some(limit) = job.upload_limit {
             command.args(["--limit-up", &limit.to_string()]);

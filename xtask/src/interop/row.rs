@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::client::{Client, Goal, Job, Running};
+use super::client::{Client, Form, Goal, Job, Running};
 use super::payload::{self, EmptyFiles, Payload, Torrent};
 use super::port;
 use super::process::Deadline;
@@ -28,6 +28,8 @@ pub(crate) enum Story {
     Trade {
         seed: &'static str,
         fetch: &'static str,
+        /// What `fetch` is given of the torrent; `seed` has all of it.
+        form: Form,
     },
     /// `begin` is stopped in the middle of a download, `finish` goes on in the same folder.
     TakeOver {
@@ -72,7 +74,11 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
                 for (seed, fetch) in [(name, OURS), (OURS, name)] {
                     add(
                         trade_name(seed, fetch, payload),
-                        Story::Trade { seed, fetch },
+                        Story::Trade {
+                            seed,
+                            fetch,
+                            form: Form::File,
+                        },
                         payload,
                         client.scheme(scheme),
                     );
@@ -93,10 +99,36 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
         let name = format!("https.{seed}-to-{fetch}");
         add(
             name,
-            Story::Trade { seed, fetch },
+            Story::Trade {
+                seed,
+                fetch,
+                form: Form::File,
+            },
             Payload::Single,
             Scheme::Https,
         );
+    }
+    for (form, payload) in [
+        (Form::Bare, Payload::V2),
+        (Form::Bare, Payload::Hybrid),
+        (Form::Magnet, Payload::Multi),
+        (Form::Magnet, Payload::V2),
+        (Form::Magnet, Payload::Hybrid),
+        (Form::V2Magnet, Payload::Hybrid),
+    ] {
+        for (seed, fetch) in [("libtorrent", OURS), (OURS, "libtorrent"), (OURS, OURS)] {
+            // libtorrent takes no file that lacks piece layers, and our program no links.
+            if (form == Form::Bare) != (fetch == OURS) {
+                continue;
+            }
+            let name = format!("{}.{}", form.name(), trade_name(seed, fetch, payload));
+            add(
+                name,
+                Story::Trade { seed, fetch, form },
+                payload,
+                Scheme::Http,
+            );
+        }
     }
     for payload in [
         Payload::Single,
@@ -126,7 +158,11 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
             ] {
                 if client.can(payload) {
                     let row = format!("reference.{}", trade_name(seed, fetch, payload));
-                    let story = Story::Trade { seed, fetch };
+                    let story = Story::Trade {
+                        seed,
+                        fetch,
+                        form: Form::File,
+                    };
                     add(row, story, payload, client.scheme(scheme));
                 }
             }
@@ -165,7 +201,7 @@ impl Row {
         let began = Instant::now();
         let mut stage = Stage::prepare(self, clients, folder)?;
         match self.story {
-            Story::Trade { seed, fetch } => stage.trade(seed, fetch)?,
+            Story::Trade { seed, fetch, form } => stage.trade(seed, fetch, form)?,
             Story::TakeOver { begin, finish } => stage.take_over(begin, finish)?,
             Story::Create => stage.create()?,
         }
@@ -225,6 +261,7 @@ impl<'a> Stage<'a> {
         Job {
             goal,
             torrent: self.torrent.clone(),
+            form: Form::File,
             data: data.to_owned(),
             scratch: self.folder.join(scratch),
             port: port::free(),
@@ -256,17 +293,17 @@ impl<'a> Stage<'a> {
     /// Starts a seed and a download, in the order in which they find each other: who dials comes second.
     fn pair(
         &self,
-        seed: &str,
-        fetch: &str,
+        (seed, fetch): (&str, &str),
+        form: Form,
         scratch: &str,
         upload_limit: Option<u64>,
     ) -> Result<Pair> {
         let fetcher = self.client(fetch)?;
-        let job = self.job(
-            &format!("{scratch}-{fetch}-fetches"),
-            Goal::Download,
-            &self.copy,
-        );
+        let scratch_of_fetch = format!("{scratch}-{fetch}-fetches");
+        let job = Job {
+            form,
+            ..self.job(&scratch_of_fetch, Goal::Download, &self.copy)
+        };
         let scratch = format!("{scratch}-{seed}-seeds");
         if fetcher.dials_loopback() {
             let seed = self.seed(seed, &scratch, upload_limit)?;
@@ -299,8 +336,8 @@ impl<'a> Stage<'a> {
         payload::compare(self.payload, empty_files, &self.original, &self.copy)
     }
 
-    fn trade(&self, seed: &str, fetch: &str) -> Result<()> {
-        let mut pair = self.pair(seed, fetch, "trade", None)?;
+    fn trade(&self, seed: &str, fetch: &str, form: Form) -> Result<()> {
+        let mut pair = self.pair((seed, fetch), form, "trade", None)?;
         self.deadline
             .until(&format!("{fetch} is complete"), || pair.fetch.is_complete())?;
         pair.fetch.stop()?;
@@ -308,8 +345,12 @@ impl<'a> Stage<'a> {
     }
 
     fn take_over(&mut self, begin: &str, finish: &str) -> Result<()> {
-        let Pair { seed, mut fetch } =
-            self.pair("libtorrent", begin, "1", Some(INTERRUPTED_RATE))?;
+        let Pair { seed, mut fetch } = self.pair(
+            ("libtorrent", begin),
+            Form::File,
+            "1",
+            Some(INTERRUPTED_RATE),
+        )?;
         self.deadline
             .until(&format!("{begin} has fetched a part"), || {
                 Ok(payload::written(self.payload, &self.copy) > INTERRUPTED_SHARE)
@@ -323,7 +364,7 @@ impl<'a> Stage<'a> {
         }
         // A tracker that knows nobody, as those who were there are gone.
         self.tracker.serve(&self.torrent.info_hashes)?;
-        let mut second = self.pair("libtorrent", finish, "2", None)?;
+        let mut second = self.pair(("libtorrent", finish), Form::File, "2", None)?;
         self.deadline.until(&format!("{finish} is complete"), || {
             second.fetch.is_complete()
         })?;
