@@ -186,3 +186,22 @@ async fn the_caller_may_say_what_to_believe() {
     }
     peer.shut_down().await;
 }
+
+#[tokio::test]
+async fn files_that_were_not_wanted_before_a_restart_come_after_it() {
+    let files = [("first", 200_000), ("second", 200_000)];
+    let sample = Sample::folder("later", &files, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let (state, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (chosen, exists) in [(vec![0], false), (vec![0, 1], true)] {
+        let leech = Peer::with(|builder| builder.state_dir(state.path())).await;
+        let adding = leech.session.add(sample.metainfo.clone()).files(chosen);
+        let adding = adding.output_dir(folder.path()).peers([seed.address()]);
+        let torrent = adding.start().await.unwrap();
+        within(torrent.completed()).await.unwrap();
+        assert_eq!(sample.path(folder.path(), 1).exists(), exists);
+        leech.shut_down().await;
+    }
+    sample.assert_in(folder.path());
+    seed.shut_down().await;
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use rarest_metainfo::{File, Metainfo, PieceIndex};
+use rarest_metainfo::{File, FileIndex, Metainfo, PieceIndex};
 use rarest_piece_store::{
     Check, CheckEnd, Checked, LoadError, Operation, Resume, Storage, StoreError, Totals,
 };
@@ -276,15 +276,16 @@ impl Look {
                 None => Some(Check::all()),
             },
         };
-        let is_saved = totals.is_some() && check.is_none() && self.skipped.is_empty();
+        // What the caller says now counts, whatever was wanted in an earlier run.
         let metainfo = store.metainfo();
-        let files = metainfo.info();
-        store.skip(
-            self.skipped
-                .iter()
-                .filter_map(|&file| files.file_at(u32::try_from(file).ok()?))
-                .map(File::index),
-        )?;
+        let is_skipped = |file: &FileIndex| self.skipped.binary_search(&file.as_usize()).is_ok();
+        let files = metainfo.info().files().map(File::index);
+        let changed = files.filter(|file| store.is_wanted(*file) == is_skipped(file));
+        let (skipped, wanted): (Vec<_>, Vec<_>) = changed.partition(is_skipped);
+        let is_saved =
+            totals.is_some() && check.is_none() && skipped.is_empty() && wanted.is_empty();
+        store.want(wanted)?;
+        store.skip(skipped)?;
         let mut found = Found {
             totals,
             errors: Vec::new(),
