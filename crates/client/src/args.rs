@@ -23,7 +23,7 @@ Sizes and rates:
     A number of bytes, or one with a unit: k, M, G are 1000, 1000^2, 1000^3; Ki, Mi, Gi are 1024, 1024^2, 1024^3.
     A B may follow the unit, and a rate may end in /s: 500k, 2MiB, 1.5 MB/s.";
 
-/// Downloads, seeds, verifies, creates, inspects and scrapes torrents.
+/// Downloads, seeds, verifies, creates, inspects and scrapes torrents, from .torrent files and magnet links.
 #[derive(Debug, Parser)]
 #[command(name = "rarest", version, about, after_help = AFTER_HELP)]
 #[command(propagate_version = true, max_term_width = 100)]
@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Create(Create),
     /// Show what a .torrent or a magnet link says
     Inspect(Inspect),
+    /// Fetch the .torrent of a magnet link from peers
+    Metadata(Metadata),
     /// Ask a torrent's trackers how many peers they know
     Scrape(Scrape),
     /// Trade made-up files between a tracker, a seed and a download on this machine
@@ -59,8 +61,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Download {
-    /// A .torrent file, or an http: or https: URL of one
-    #[arg(value_name = "TORRENT|URL", value_hint = ValueHint::FilePath)]
+    /// A .torrent file, an http: or https: URL of one, or a magnet link
+    #[arg(value_name = "TORRENT|URL|MAGNET", value_hint = ValueHint::FilePath)]
     pub(crate) torrent: String,
     /// Folder that gets the torrent's file, or its folder of files. What is there is checked first; a file of the same name of which
     /// nothing is right is replaced, and that is told before
@@ -72,7 +74,7 @@ pub(crate) struct Download {
     /// Go on serving when the download is complete
     #[arg(long)]
     pub(crate) seed: bool,
-    /// Download only these files, by the numbers that `inspect` shows: 0,2-4
+    /// Download only these files, by the numbers that `inspect` shows: 0,2-4. By default those that a magnet link names, or all
     #[arg(long, value_name = "LIST")]
     pub(crate) files: Option<Selection>,
     #[command(flatten)]
@@ -235,6 +237,26 @@ pub(crate) struct Inspect {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Metadata {
+    /// The magnet link
+    #[arg(value_name = "MAGNET")]
+    pub(crate) magnet: PathBuf,
+    /// Where to write the torrent; NAME.torrent in the current folder by default. A torrent that is there is replaced
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// A peer to dial, beside those that the link and trackers name; may be given often
+    #[arg(long = "peer", value_name = "HOST:PORT", value_parser = peer)]
+    pub(crate) peers: Vec<PeerHost>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    #[command(flatten)]
+    pub(crate) report: Report,
 }
 
 #[derive(Debug, Args)]

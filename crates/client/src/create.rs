@@ -1,10 +1,8 @@
 //! `rarest create`: a torrent of a file or a folder.
 
-use std::ffi::OsString;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rarest_metainfo::{BuildError, Builder, MAX_BUILD_PIECE_LENGTH, Oddity, Version};
@@ -13,7 +11,8 @@ use rarest_tracker::TrackerUrl;
 use crate::args::{Create, Format};
 use crate::byte_bar::ByteBar;
 use crate::quantity::{ByteCount, counted};
-use crate::source::{self, WEB, has_scheme};
+use crate::source::{WEB, has_scheme};
+use crate::torrent_file::{Before, what_is_replaced, write_whole};
 use crate::{Outcome, complain, say};
 
 /// Makes the torrent and writes it.
@@ -116,41 +115,4 @@ fn out_path(arguments: &Create) -> Result<PathBuf> {
         .to_owned();
     name.push(".torrent");
     Ok(name.into())
-}
-
-/// What lies where the torrent is to go.
-#[derive(Clone, Copy, Debug)]
-enum Before {
-    Nothing,
-    Torrent,
-}
-
-/// Looks where the torrent is to go, before hours are spent on hashing. One torrent replaces another; nothing else is overwritten, as
-/// a slip of `-o` could cost somebody their files.
-fn what_is_replaced(out: &Path) -> Result<Before> {
-    let folder = out.parent().filter(|folder| *folder != Path::new(""));
-    if let Some(folder) = folder {
-        ensure!(folder.is_dir(), "there is no folder {}", folder.display());
-    }
-    if !out.exists() {
-        return Ok(Before::Nothing);
-    }
-    ensure!(
-        source::is_torrent(out),
-        "{} is there already and is no torrent; name another file with -o",
-        out.display()
-    );
-    Ok(Before::Torrent)
-}
-
-/// Writes the file under another name first, so that a torrent that is there is replaced whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = OsString::from(path);
-    partial.push(format!(".{}.part", process::id()));
-    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        // Half a torrent is of use to nobody; what matters is why.
-        let _ = fs::remove_file(&partial);
-    }
-    written.with_context(|| format!("cannot write {}", path.display()))
 }

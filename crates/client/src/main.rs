@@ -9,6 +9,7 @@ mod download;
 mod inspect;
 mod interrupt;
 mod manual;
+mod metadata;
 mod network;
 mod overwriting;
 mod place;
@@ -19,6 +20,7 @@ mod scrape;
 mod seed;
 mod selection;
 mod source;
+mod torrent_file;
 mod verify;
 mod watch;
 
@@ -81,6 +83,7 @@ fn run(command: Command) -> Result<Outcome> {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Create(arguments) => create::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Scrape(arguments) => scrape::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions { shell } => manual::print_completions(shell),

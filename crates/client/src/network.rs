@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rarest_piece_store::OpenFiles;
-use rarest_session::{Encryption, Limits, Rate, Session};
+use rarest_session::{Builder, Encryption, Limits, Rate, Session};
 use tokio::runtime::Runtime;
 
 use crate::args::{self, Network};
@@ -42,11 +42,16 @@ pub(crate) async fn session(
     authorities: Option<&Authorities>,
     folder: &Path,
 ) -> Result<Session> {
+    let builder = builder(network, authorities).download_dir(folder);
+    let built = builder.state_dir(folder.join(STATE_FOLDER)).build().await;
+    Ok(built?)
+}
+
+/// A session that keeps nothing, as far as the flags say what it is like.
+pub(crate) fn builder(network: &Network, authorities: Option<&Authorities>) -> Builder {
     let rate =
         |limit: Option<ByteRate>| limit.map_or(Rate::UNLIMITED, |limit| Rate::bytes_per_s(limit.0));
     let mut builder = Session::builder()
-        .download_dir(folder)
-        .state_dir(folder.join(STATE_FOLDER))
         .port(network.listen_port)
         .encryption(match network.encryption {
             args::Encryption::Disable => Encryption::DISABLE,
@@ -61,7 +66,7 @@ pub(crate) async fn session(
     if let Some(Authorities { pem }) = authorities {
         builder = builder.tracker_root_certificates(pem.clone());
     }
-    Ok(builder.build().await?)
+    builder
 }
 
 /// Ends a session within the grace time. Who stops a program has waited long enough: what did not end is left behind.

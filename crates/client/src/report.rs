@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rarest_metainfo::Metainfo;
+use rarest_metainfo::{Magnet, Metainfo};
 use rarest_session::swarm::BanReason;
-use rarest_session::{Event, Stats, TorrentEvent};
+use rarest_session::{Event, Stats, TorrentEvent, TorrentState};
 use serde::Serialize;
 
 use crate::quantity::{ByteCount, counted, duration};
@@ -26,6 +26,20 @@ pub(crate) enum Report {
         /// Number of files, padding left out.
         files: usize,
     },
+    /// A magnet link was read: what it names is looked for.
+    Linked {
+        /// As the link says.
+        name: Option<String>,
+        /// Hex digits; the v1 hash of a hybrid.
+        info_hash: String,
+    },
+    /// The metadata of a magnet link is looked for.
+    FetchingMetadata {
+        active_peers: usize,
+        known_peers: usize,
+    },
+    /// The metadata was written to a file.
+    MetadataWritten { path: String },
     /// Peers can connect.
     Listening { port: u16 },
     /// There is neither a tracker nor a peer to ask.
@@ -124,6 +138,14 @@ impl Report {
         }
     }
 
+    pub(crate) fn linked(magnet: &Magnet) -> Self {
+        let hash = magnet.info_hashes().swarms().next();
+        Self::Linked {
+            name: magnet.name.clone(),
+            info_hash: hash.map(|hash| hash.to_string()).unwrap_or_default(),
+        }
+    }
+
     /// What an event tells the user by itself, if anything: those that count pieces need a [`PieceCount`].
     pub(crate) fn of(event: Event) -> Option<Self> {
         let event = match event {
@@ -177,6 +199,9 @@ impl Report {
     pub(crate) fn bar_text(stats: &Stats) -> String {
         let (down, up) = (ByteCount(stats.download_rate), ByteCount(stats.upload_rate));
         let peers = format!("{}/{} peers", stats.connected_peers, stats.known_peers);
+        if stats.state == TorrentState::FetchingMetadata {
+            return format!("fetching the metadata, {peers}");
+        }
         if stats.is_complete() {
             let sent = ByteCount(stats.uploaded_bytes);
             return format!("complete, {up}/s up, {peers}, {sent} sent");
@@ -201,6 +226,12 @@ impl Report {
     }
 
     pub(crate) fn progress(stats: &Stats) -> Self {
+        if stats.state == TorrentState::FetchingMetadata {
+            return Self::FetchingMetadata {
+                active_peers: stats.connected_peers,
+                known_peers: stats.known_peers,
+            };
+        }
         Self::Progress {
             percent: Self::percent(stats),
             remaining_bytes: stats.missing_bytes,
@@ -266,6 +297,9 @@ fn ban_reason(reason: BanReason) -> String {
             format!("it sent a false block of piece {}", block.piece().get())
         }
         BanReason::WrongHashes(_) => "it sent false hashes".to_owned(),
+        BanReason::WrongMetadata => {
+            "it sent metadata that is not what the magnet link names".to_owned()
+        }
         _ => "it broke the protocol".to_owned(),
     }
 }
@@ -288,6 +322,18 @@ impl fmt::Display for Report {
                 ByteCount((*piece_length).into()),
                 counted(*files as u64, "file"),
             ),
+            Self::Linked { name, info_hash } => {
+                let name = name.as_ref().unwrap_or(info_hash);
+                write!(f, "{name}: fetching the metadata from peers")
+            }
+            Self::FetchingMetadata {
+                active_peers,
+                known_peers,
+            } => write!(
+                f,
+                "fetching the metadata, {active_peers} of {known_peers} peers"
+            ),
+            Self::MetadataWritten { path } => write!(f, "written to {path}"),
             Self::Listening { port } => write!(f, "listening on port {port}"),
             Self::NobodyToAsk { port } => write!(
                 f,
@@ -421,6 +467,7 @@ impl Report {
                 | Self::PieceCompleted { .. }
                 | Self::Announced { warning: None, .. }
                 | Self::Progress { .. }
+                | Self::FetchingMetadata { .. }
                 | Self::Missed { .. }
         )
     }
@@ -458,7 +505,7 @@ mod tests {
     #[test]
     fn rates_peers_and_the_time_left_fit_beside_the_bar_in_80_columns() {
         let mut stats = Stats::default();
-        stats.state = rarest_session::TorrentState::Downloading;
+        stats.state = TorrentState::Downloading;
         (stats.verified_bytes, stats.missing_bytes) = (99 << 30, 1 << 30);
         (stats.download_rate, stats.upload_rate) = (99 << 20, 9 << 20);
         (stats.connected_peers, stats.known_peers) = (1, 1);

@@ -1,8 +1,10 @@
 //! Tells what happens to torrents, while the commands wait for their end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rarest_session::{Event, EventStream, Stats};
+use rarest_metainfo::Metainfo;
+use rarest_session::{Event, EventStream, Stats, TorrentEvent, TorrentHandle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -22,6 +24,8 @@ pub(crate) struct Watch {
     told_at: Option<Instant>,
     /// Of one torrent that is downloaded.
     pub(crate) pieces: Option<PieceCount>,
+    /// The torrent of a magnet link, of which it is told what it is as soon as that is known.
+    pub(crate) linked: Option<TorrentHandle>,
     /// Of one torrent; of many, their peers and faults are enough.
     pub(crate) stats: Option<watch::Receiver<Stats>>,
 }
@@ -33,6 +37,7 @@ impl Watch {
             events,
             told_at: None,
             pieces: None,
+            linked: None,
             stats: None,
         }
     }
@@ -83,11 +88,23 @@ impl Watch {
         }
     }
 
+    /// What the magnet link names, when this event says that it is known.
+    fn described_by(&self, event: &Event) -> Option<Arc<Metainfo>> {
+        match event {
+            Event::Torrent(_, TorrentEvent::MetadataReceived) => self.linked.as_ref()?.metainfo(),
+            _ => None,
+        }
+    }
+
     /// Tells this and all that happened since.
     fn tell_events(&mut self, first: Event) {
         let mut reports = Vec::new();
         let mut next = Some(first);
         while let Some(event) = next {
+            if let Some(torrent) = self.described_by(&event) {
+                reports.push(Report::loaded(&torrent));
+                self.pieces = Some(PieceCount::of(&torrent));
+            }
             reports.extend(match &mut self.pieces {
                 Some(pieces) => pieces.report(event),
                 None => Report::of(event),

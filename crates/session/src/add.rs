@@ -62,6 +62,8 @@ pub(crate) enum InitialState {
     #[default]
     Running,
     Paused,
+    /// A magnet link is fetched, but nothing of the torrent.
+    PausedAtMetadata,
 }
 
 /// What is said about a torrent beside what it is.
@@ -129,6 +131,14 @@ impl AddTorrent {
     /// Looks at what is on the disk, but moves no data until it is resumed.
     pub fn paused(mut self) -> Self {
         self.options.initial = InitialState::Paused;
+        self
+    }
+
+    /// Fetches the metadata of a magnet link, and then waits until it is resumed: so that files can be
+    /// [chosen](TorrentHandle::set_file_priorities) by somebody who has seen what there is. A torrent whose metadata is known is
+    /// [paused](Self::paused) at once.
+    pub fn pause_at_metadata(mut self) -> Self {
+        self.options.initial = InitialState::PausedAtMetadata;
         self
     }
 

@@ -172,7 +172,7 @@ impl Driver {
     ) -> Box<Self> {
         let wish = match options.initial {
             InitialState::Running => Wish::Run,
-            InitialState::Paused => Wish::Pause,
+            InitialState::Paused | InitialState::PausedAtMetadata => Wish::Pause,
         };
         let (home, storage) = match options.storage.take() {
             Some(storage) => (Home::Custom, storage),

@@ -294,10 +294,23 @@ fn what_is_no_file_is_told_apart_from_a_missing_one() {
         assert!(line.contains("only `rarest download` fetches"), "{line}");
     }
     let magnet = format!("magnet:?xt=urn:btih:{}", "0".repeat(40));
-    for command in ["download", "seed", "verify"] {
+    for command in ["seed", "verify"] {
         let line = fails(1, words![command, &magnet, "--output", folder.seed()]);
         assert!(line.contains("give the .torrent file"), "{line}");
     }
+    let torrent = folder.torrent(&[]);
+    let line = fails(1, words!["metadata", &torrent]);
+    assert!(line.contains("no magnet link"), "{line}");
+}
+
+#[test]
+fn metadata_that_nobody_sends_is_given_up() {
+    let folder = Folder::with_file(1);
+    let magnet = format!("magnet:?xt=urn:btih:{}", "1".repeat(40));
+    let out = folder.seed().join("out.torrent");
+    let line = fails(1, words!["metadata", &magnet, "-o", &out, "--timeout", "1"]);
+    assert!(line.contains("no peer is connected"), "{line}");
+    assert!(!out.exists());
 }
 
 #[test]

@@ -50,6 +50,62 @@ fn a_download_is_complete_and_ends_with_0() {
 }
 
 #[test]
+fn a_magnet_link_is_downloaded() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    let (torrent, seed, copy) = (torrent.to_str().unwrap(), folder.seed(), folder.copy());
+    let mut seeding = Running::start(words!["seed", torrent, "--output", &seed]);
+    let peer = seeding.address();
+    seeding.wait_for("ready");
+    let inspected: serde_json::Value =
+        serde_json::from_str(&succeeds(words!["inspect", torrent, "--json"])).unwrap();
+    let link = inspected["magnet"].as_str().unwrap();
+    let linked = format!("{link}&x.pe={peer}&so=0,2");
+    // A file that is in the way is told before it is replaced, as it is with a .torrent.
+    fs::create_dir_all(copy.join("content")).unwrap();
+    fs::write(copy.join("content/a.bin"), vec![7; 200_000]).unwrap();
+    let mut download = Running::start(words!["download", &linked, "--output", &copy]);
+    assert_eq!(download.wait_for("linked")["name"], "content");
+    assert_eq!(download.wait_for("loaded")["name"], "content");
+    let replaced = download.wait_for("file_replaced");
+    assert_eq!(replaced["path"], "content/a.bin");
+    let completed = download.wait_for("completed");
+    assert!(
+        completed["downloaded_pieces"].as_u64() > Some(0),
+        "{completed}"
+    );
+    assert!(download.end().success());
+    let files = |folder: &std::path::Path| fs::read(folder.join("content/a.bin")).unwrap();
+    assert!(files(&seed) == files(&copy));
+    // The rest, by another peer than that of the link.
+    let mut download = Running::start(words!["download", link, "--output", &copy, "--peer", &peer]);
+    download.wait_for("loaded");
+    download.wait_for("completed");
+    assert!(download.end().success());
+    assert_same(&seed.join("content"), &copy.join("content"));
+}
+
+#[test]
+fn the_torrent_of_a_magnet_link_is_written() {
+    let folder = Folder::with_files();
+    let torrent = folder.torrent(&[]);
+    let mut seeding = Running::start(words!["seed", &torrent, "--output", folder.seed()]);
+    let peer = seeding.address();
+    seeding.wait_for("ready");
+    let inspected: serde_json::Value =
+        serde_json::from_str(&succeeds(words!["inspect", &torrent, "--json"])).unwrap();
+    let link = format!("{}&x.pe={peer}", inspected["magnet"].as_str().unwrap());
+    let out = folder.copy().join("fetched.torrent");
+    fs::create_dir_all(folder.copy()).unwrap();
+    let text = succeeds(words!["metadata", &link, "-o", &out]);
+    assert!(text.contains("written to"), "{text}");
+    let fetched: serde_json::Value =
+        serde_json::from_str(&succeeds(words!["inspect", &out, "--json"])).unwrap();
+    assert_eq!(fetched["files"], inspected["files"]);
+    assert_eq!(fs::read_dir(folder.copy()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_file_that_is_replaced_is_told() {
     let folder = Folder::with_files();
     let torrent = folder.torrent(&[]);

@@ -93,7 +93,7 @@ impl Seeker {
         machine.pause(now);
         Box::new(Self {
             wish: match options.initial {
-                InitialState::Running => Wish::Run,
+                InitialState::Running | InitialState::PausedAtMetadata => Wish::Run,
                 InitialState::Paused => Wish::Pause,
             },
             machine: Box::new(machine),
@@ -375,10 +375,17 @@ impl Seeker {
     }
 
     fn into_driver(mut self, metainfo: Arc<Metainfo>) -> Box<Driver> {
+        if self.options.initial == InitialState::PausedAtMetadata {
+            self.wish = Wish::Pause;
+            self.shared.announcer.stop(self.entry.id);
+        }
         self.options.initial = match self.wish {
             Wish::Run => InitialState::Running,
             Wish::Pause => InitialState::Paused,
         };
+        if self.wish == Wish::Pause {
+            self.machine.pause(now());
+        }
         let mut driver = Driver::new(self.shared, self.entry, metainfo, self.options);
         driver.peers = self.peers;
         driver.precursor = Some(self.machine);
