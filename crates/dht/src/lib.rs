@@ -1,9 +1,11 @@
-//! The BitTorrent DHT: a node as a pure state machine, lookups, storage of peers and items.
+//! The BitTorrent DHT: a node as a pure state machine, lookups, storage of peers and items; a driver for tokio behind a feature.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod address;
 mod bloom;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod error;
 mod event;
 pub mod item;

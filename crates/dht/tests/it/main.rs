@@ -7,5 +7,6 @@ mod corpus;
 mod limits;
 mod messages;
 mod network;
+mod sockets;
 mod stories;
 mod thousands;
