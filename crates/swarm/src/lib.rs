@@ -21,6 +21,7 @@ mod rate;
 mod stats;
 mod suspicion;
 mod torrent;
+mod web_seeds;
 
 pub use config::{Config, UploadSlots};
 pub use input::{
@@ -33,3 +34,4 @@ pub use priority::Priority;
 pub use rarest_peer_wire::connection::{Direction, Privacy};
 pub use stats::{PeerStats, Stats};
 pub use torrent::{Torrent, WorkLimit};
+pub use web_seeds::{WebSeedEnd, WebSeedId};

@@ -142,6 +142,12 @@ pub const MAX_LOST_REMEMBERED: usize = 1000;
 /// Addresses that were told by peers at one address, and where nobody has been reached yet, that a torrent remembers: four messages.
 pub const MAX_TOLD_BY_ONE: usize = 200;
 
+/// Web seeds that a torrent remembers. Torrents name a dozen at most.
+pub const MAX_WEB_SEEDS: usize = 100;
+
+/// Web seeds that are asked at a time, each with a few connections: one fills most lines.
+pub const MAX_OPEN_WEB_SEEDS: usize = 8;
+
 /// Addresses remembered as our own. There are few ways to reach oneself; who makes us believe in more, by answering
 /// with our id, is dialled again.
 pub const MAX_OWN_ADDRESSES: usize = 16;

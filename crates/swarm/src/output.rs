@@ -8,7 +8,7 @@ use rarest_metainfo::{Block, Metainfo, PieceIndex, Sha256Digest};
 use rarest_peer_wire::HashRange;
 use rarest_peer_wire::connection::Command;
 
-use crate::PeerKey;
+use crate::{PeerKey, WebSeedId};
 
 /// Something to do for whoever drives a torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub enum Output {
     Commands(PeerKey, Vec<Command>),
     /// Connect to the address. Ends in `handle_peer_connected` or `handle_dial_failed`.
     Dial(SocketAddr),
+    /// Ask a web server for what the commands for this key say, and tell what comes as the events of a peer. Ends in `Disconnect` or
+    /// `handle_web_seed_ended`.
+    OpenWebSeed {
+        /// By which it is known like a peer's connection.
+        key: PeerKey,
+        /// Which of those that were added.
+        web_seed: WebSeedId,
+    },
     /// Verify and write a piece. Ends in `handle_piece_done`.
     CompletePiece(CompletePiece),
     /// Write blocks to their place before their piece is whole, to free memory. Ends in `handle_spilled`.

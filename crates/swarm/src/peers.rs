@@ -16,7 +16,7 @@ use crate::piece::PeerSlot;
 use crate::pipeline::Pipeline;
 use crate::rate::Rate;
 use crate::torrent::Work;
-use crate::{Direction, PeerKey};
+use crate::{Direction, PeerKey, WebSeedId};
 
 /// All that is known of one connection.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) upload: Rate,
     /// When one side last wanted something of the other.
     pub(crate) last_use: Instant,
+    /// Which web seed it is, if it is none of the peers.
+    pub(crate) web_seed: Option<WebSeedId>,
     /// What it speaks, as others are told of it.
     pub(crate) speaks: PexFlags,
     /// How far it was told of other peers, if it wants to be.
@@ -52,6 +54,43 @@ pub(crate) struct Peer {
     pub(crate) hearing: Option<Hearing>,
     /// Commands that were not handed out yet.
     pub(crate) outbox: Vec<Command>,
+}
+
+impl Peer {
+    /// A peer that has just shaken hands, of which nothing is known.
+    pub(crate) fn new(
+        now: Instant,
+        key: PeerKey,
+        addr: SocketAddr,
+        direction: Direction,
+        peer_id: PeerId,
+        most_requests: usize,
+    ) -> Self {
+        Self {
+            key,
+            addr,
+            listens_at: None,
+            direction,
+            dialect: Reserved::NONE,
+            role: Role::Downloader,
+            peer_id,
+            connected_at: now,
+            pieces: PeerPieces::default(),
+            pipeline: Pipeline::new(most_requests, now),
+            hash_requests: None,
+            hash_work: Work::none(now),
+            our_interest: OurInterest::NotInterested,
+            permission: Permission::Choked,
+            download: Rate::new(now),
+            upload: Rate::new(now),
+            last_use: now,
+            web_seed: None,
+            speaks: PexFlags::default(),
+            told: None,
+            hearing: None,
+            outbox: Vec::new(),
+        }
+    }
 }
 
 /// Whether we told the peer that we want pieces of it.

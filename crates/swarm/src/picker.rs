@@ -28,6 +28,7 @@ use crate::pipeline::Pipeline;
 
 use availability::Availability;
 pub(crate) use holding::Lost;
+use interest::Order;
 pub(crate) use interest::PeerPieces;
 
 /// The pieces of a torrent as the download sees them.
@@ -276,12 +277,25 @@ impl Picker {
                 return Some(piece);
             }
         }
+        if let Some(piece) = self.next_of_run(pieces) {
+            return Some(piece);
+        }
         if self.have.count() < RANDOM_FIRST_PIECES
             && let Some(piece) = self.availability.pick_random(&pieces.has, rng)
         {
             return Some(piece);
         }
         self.availability.pick(&pieces.has, rng)
+    }
+
+    /// The piece behind the last one that a peer was asked for, if it is asked for pieces in a row, and none is wanted more.
+    fn next_of_run(&self, pieces: &PeerPieces) -> Option<PieceIndex> {
+        if pieces.order != Order::Runs {
+            return None;
+        }
+        let next = self.geometry.piece(pieces.current?.get() + 1)?;
+        let may_be_next = self.availability.is_most_wanted(next) && pieces.has.contains(next);
+        may_be_next.then_some(next)
     }
 
     /// The pieces in the making are bounded by the peers and what their requests fill: each holds memory.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rarest_metainfo::PeerId;
 
 use crate::peers::{OurInterest, Permission};
-use crate::{Direction, PeerKey, Torrent};
+use crate::{Direction, PeerKey, Torrent, WebSeedId};
 
 /// A torrent at a moment. Takes time in proportion to the number of peers, not of pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ use crate::{Direction, PeerKey, Torrent};
 pub struct Stats {
     /// Bytes of blocks received since the start, wasted ones included.
     pub downloaded: u64,
+    /// Those of web seeds among them.
+    pub downloaded_from_web_seeds: u64,
     /// Bytes of blocks sent since the start.
     pub uploaded: u64,
     /// Bytes of blocks that came although we had them.
@@ -32,8 +34,10 @@ pub struct Stats {
     pub verified_pieces: u32,
     /// Number of pieces that were begun.
     pub begun_pieces: usize,
-    /// Connected peers.
+    /// Connected peers, without web seeds.
     pub peers: usize,
+    /// Web seeds that are being asked.
+    pub web_seeds: usize,
     /// Connected peers that have everything.
     pub seeds: usize,
     /// Peers that want something of us.
@@ -58,8 +62,10 @@ pub struct Stats {
 pub struct PeerStats {
     /// The connection.
     pub key: PeerKey,
-    /// The other end.
+    /// The other end; that of a web seed leads nowhere.
     pub addr: SocketAddr,
+    /// Which web seed it is, if it is none of the peers.
+    pub web_seed: Option<WebSeedId>,
     /// Who dialled.
     pub direction: Direction,
     /// The peer's name for itself.
@@ -113,7 +119,9 @@ impl Torrent {
             buffered: self.picker.buffered(),
             verified_pieces: self.picker.have().count(),
             begun_pieces: self.picker.begun_count(),
-            peers: self.peers.len(),
+            peers: self.peers.len() - self.web_seeds.open(),
+            web_seeds: self.web_seeds.open(),
+            downloaded_from_web_seeds: self.from_web_seeds,
             unchoking: self.unchoking_peers,
             dialling: self.book.dialling(),
             known: self.book.known(),
@@ -122,7 +130,8 @@ impl Torrent {
             ..Stats::default()
         };
         for (slot, peer) in self.peers.iter() {
-            stats.seeds += usize::from(peer.pieces.has.is_complete());
+            let is_seed = peer.web_seed.is_none() && peer.pieces.has.is_complete();
+            stats.seeds += usize::from(is_seed);
             stats.interested += usize::from(self.choker.is_interested(slot));
             stats.unchoked += usize::from(self.choker.is_unchoked(slot));
         }
@@ -134,6 +143,7 @@ impl Torrent {
         self.peers.iter().map(move |(slot, peer)| PeerStats {
             key: peer.key,
             addr: peer.addr,
+            web_seed: peer.web_seed,
             direction: peer.direction,
             peer_id: peer.peer_id,
             connected_for: now.saturating_duration_since(peer.connected_at),

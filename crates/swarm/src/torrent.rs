@@ -11,6 +11,7 @@ mod news;
 mod pieces;
 mod requests;
 mod serving_hashes;
+mod web_seeds;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,7 @@ use crate::picker::Picker;
 use crate::piece::PeerSlot;
 use crate::rate::Rate;
 use crate::suspicion::Suspicion;
+use crate::web_seeds::WebSeeds;
 use crate::{Config, PeerSource, Priority, Start, UploadSlots};
 use hashes::Hashes;
 use metadata::Metadata;
@@ -55,6 +57,7 @@ pub struct Torrent {
     pub(crate) book: PeerBook,
     pub(crate) peers: Peers,
     pub(crate) exchange: PeerExchange,
+    pub(crate) web_seeds: WebSeeds,
     suspicion: Suspicion,
     rng: Xoshiro256PlusPlus,
     activity: Activity,
@@ -68,6 +71,8 @@ pub struct Torrent {
     outputs: VecDeque<Output>,
     next_snub_check: Instant,
     pub(crate) download: Rate,
+    /// Bytes of blocks that web seeds sent.
+    pub(crate) from_web_seeds: u64,
     pub(crate) wasted: u64,
     /// Whether all blocks were asked for when hungry peers were last looked at.
     endgame: Endgame,
@@ -140,6 +145,7 @@ impl Torrent {
             book: PeerBook::default(),
             peers: Peers::default(),
             exchange: PeerExchange::default(),
+            web_seeds: WebSeeds::default(),
             suspicion: Suspicion::default(),
             rng: Xoshiro256PlusPlus::seed_from_u64(config.seed),
             activity: Activity::Running,
@@ -150,6 +156,7 @@ impl Torrent {
             outputs: VecDeque::new(),
             next_snub_check: now + SNUB_CHECK_INTERVAL,
             download: Rate::new(now),
+            from_web_seeds: 0,
             wasted: 0,
             endgame: Endgame::NotYet,
             fetchable: Fetchable::Something,
@@ -321,8 +328,10 @@ impl Torrent {
         let rounds =
             (self.peers.len() > 0).then(|| self.choker.next_round().min(self.next_snub_check));
         let dial = self.may_dial().then(|| self.book.next_ready()).flatten();
+        let web_seed = self.may_open_web_seed();
         let others = [
             dial,
+            web_seed.then(|| self.web_seeds.next_ready()).flatten(),
             self.news.due(),
             self.hashes.due(),
             self.metadata.next_timeout(),
@@ -354,6 +363,7 @@ impl Torrent {
 
     /// Carries out what follows from any input.
     fn settle(&mut self, now: Instant) {
+        self.open_web_seeds(now);
         self.complete_whole_pieces();
         self.wake_hungry(now);
         self.tell_news(now);

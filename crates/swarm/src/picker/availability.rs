@@ -84,6 +84,13 @@ impl Availability {
         self.open.contains(piece)
     }
 
+    /// Whether a piece is open, and none that is has a higher priority.
+    pub(crate) fn is_most_wanted(&self, piece: PieceIndex) -> bool {
+        let mut levels = self.levels.iter();
+        let highest = levels.position(|level| !level.order.is_empty());
+        self.is_open(piece) && highest == Some(usize::from(self.level[piece.as_usize()]))
+    }
+
     /// Adds a piece to those that may be picked. Does nothing with `Priority::Off`.
     pub(crate) fn open(&mut self, piece: PieceIndex, priority: Priority) {
         let Some(level) = level_of(priority) else {

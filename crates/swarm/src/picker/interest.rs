@@ -29,6 +29,16 @@ pub(super) enum Usefulness {
     Unknown,
 }
 
+/// In which order a peer is asked for pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The rarest first.
+    #[default]
+    Rarest,
+    /// The one behind the last one, as long as none is wanted more: what lies in a row is one request to a web server (BEP 19).
+    Runs,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct PeerPieces {
     pub(crate) has: Has,
@@ -37,6 +47,7 @@ pub(crate) struct PeerPieces {
     pub(super) current: Option<PieceIndex>,
     /// The state of the picker in which none of the peer's pieces was open.
     pub(super) nothing_open_at: Option<u64>,
+    pub(super) order: Order,
     pub(super) suggested: VecDeque<PieceIndex>,
     pub(super) allowed_fast: BTreeSet<PieceIndex>,
 }
@@ -47,6 +58,11 @@ impl PeerPieces {
             self.suggested.pop_front();
         }
         self.suggested.push_back(piece);
+    }
+
+    /// The peer is asked for pieces in a row.
+    pub(crate) fn prefer_runs(&mut self) {
+        self.order = Order::Runs;
     }
 
     pub(crate) fn allow_fast(&mut self, piece: PieceIndex) {

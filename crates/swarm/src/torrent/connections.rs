@@ -5,19 +5,15 @@ use std::time::Instant;
 
 use rarest_peer_wire::Handshake;
 use rarest_peer_wire::connection::{Role, direction_to_keep};
-use rarest_peer_wire::extension::pex::PexFlags;
 
-use super::{Activity, Torrent, Work, canonical};
+use super::{Activity, Torrent, canonical};
 use crate::layers::HashRequests;
 use crate::limits::{SIMULTANEOUS, USELESS_AFTER};
 use crate::output::{BanReason, DisconnectReason, Output};
 use crate::peer_book::Wanted;
 use crate::peers::{OurInterest, Peer, Permission};
-use crate::picker::PeerPieces;
 use crate::piece::PeerSlot;
-use crate::pipeline::Pipeline;
-use crate::rate::Rate;
-use crate::{Direction, Ended, PeerKey, Refused};
+use crate::{Direction, Ended, PeerKey, Refused, WebSeedEnd};
 
 impl Torrent {
     /// A peer is connected and its handshake is read.
@@ -53,6 +49,13 @@ impl Torrent {
         let Some(slot) = self.peers.slot(key) else {
             return;
         };
+        if self
+            .peers
+            .get(slot)
+            .is_some_and(|peer| peer.web_seed.is_some())
+        {
+            return self.handle_web_seed_ended(now, key, WebSeedEnd::TryLater);
+        }
         if let Some(addr) = self.remove(now, slot) {
             match ended {
                 Ended::Closed | Ended::Ours => self.book.disconnected(now, addr),
@@ -97,28 +100,12 @@ impl Torrent {
         self.make_room(now)?;
         let limit = self.config.max_requests_per_peer;
         let hash_requests = self.hash_requests_of(direction, handshake);
-        let key = self.peers.insert(handshake.peer_id, |key| Peer {
-            key,
-            addr,
-            listens_at: None,
-            direction,
-            dialect: handshake.reserved,
-            role: Role::Downloader,
-            peer_id: handshake.peer_id,
-            connected_at: now,
-            pieces: PeerPieces::default(),
-            pipeline: Pipeline::new(limit, now),
-            hash_requests,
-            hash_work: Work::none(now),
-            our_interest: OurInterest::NotInterested,
-            permission: Permission::Choked,
-            download: Rate::new(now),
-            upload: Rate::new(now),
-            last_use: now,
-            speaks: PexFlags::default(),
-            told: None,
-            hearing: None,
-            outbox: Vec::new(),
+        let peer_id = handshake.peer_id;
+        let key = self.peers.insert(peer_id, |key| {
+            let mut peer = Peer::new(now, key, addr, direction, peer_id, limit);
+            peer.dialect = handshake.reserved;
+            peer.hash_requests = hash_requests;
+            peer
         });
         if direction == Direction::Outgoing {
             self.book.connected(addr);
@@ -156,6 +143,7 @@ impl Torrent {
             .iter()
             .filter(|&(slot, peer)| {
                 peer.our_interest == OurInterest::NotInterested
+                    && peer.web_seed.is_none()
                     && !self.choker.is_interested(slot)
                     && now.saturating_duration_since(peer.last_use) >= USELESS_AFTER
             })
@@ -199,7 +187,8 @@ impl Torrent {
     }
 
     pub(super) fn disconnect(&mut self, now: Instant, slot: PeerSlot, reason: DisconnectReason) {
-        let Some(key) = self.peers.get(slot).map(|peer| peer.key) else {
+        let Some((key, web_seed)) = self.peers.get(slot).map(|peer| (peer.key, peer.web_seed))
+        else {
             return;
         };
         if let Some(addr) = self.remove(now, slot) {
@@ -212,6 +201,14 @@ impl Torrent {
                 _ => self.book.disconnected(now, addr),
             }
         }
+        if let Some(id) = web_seed {
+            match reason {
+                DisconnectReason::Banned => {
+                    self.web_seeds.ended(now, id, WebSeedEnd::GiveUp, false);
+                }
+                _ => self.web_seeds.closed(id),
+            }
+        }
         self.outputs.push_back(Output::Disconnect(key, reason));
     }
 
@@ -222,7 +219,10 @@ impl Torrent {
         }
         self.drop_banned(now, ip);
         self.picker.discard_from(ip);
-        self.outputs.push_back(Output::Ban(ip, reason));
+        // Nobody could come from the place of a web seed.
+        if !self.web_seeds.is_one(ip) {
+            self.outputs.push_back(Output::Ban(ip, reason));
+        }
     }
 
     pub(super) fn drop_banned(&mut self, now: Instant, ip: IpAddr) {
@@ -258,7 +258,7 @@ impl Torrent {
     }
 
     /// Forgets a connection; gives the address if the book knows it.
-    fn remove(&mut self, now: Instant, slot: PeerSlot) -> Option<SocketAddr> {
+    pub(super) fn remove(&mut self, now: Instant, slot: PeerSlot) -> Option<SocketAddr> {
         let mut peer = self.peers.remove(slot)?;
         self.exchange_ended(slot, &peer);
         for block in peer.pipeline.wanted() {

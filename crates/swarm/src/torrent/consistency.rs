@@ -14,6 +14,11 @@ impl Torrent {
         self.picker.assert_consistent();
         self.choker.assert_consistent(now);
         self.exchange.assert_consistent();
+        let web_seeds = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.web_seed.is_some());
+        assert_eq!(self.web_seeds.open(), web_seeds.count());
         let told = self.peers.iter().filter(|(slot, peer)| {
             let told = peer.told.as_ref();
             told.is_some_and(|told| self.exchange.has_turn(*slot, told))

@@ -32,7 +32,7 @@ impl Torrent {
         self.settle(now);
     }
 
-    fn handle_event(&mut self, now: Instant, slot: PeerSlot, event: Event) {
+    pub(super) fn handle_event(&mut self, now: Instant, slot: PeerSlot, event: Event) {
         match event {
             Event::Has(pieces) => self.peer_has(now, slot, pieces),
             Event::Have(piece) => self.peer_gained(now, slot, piece),
@@ -154,6 +154,9 @@ impl Torrent {
         peer.last_use = now;
         peer.download.add(now, bytes);
         self.download.add(now, bytes);
+        if peer.web_seed.is_some() {
+            self.from_web_seeds += bytes;
+        }
         self.choker.received(slot, bytes);
         match self.picker.received(slot, peer.addr.ip(), block, data) {
             Some(others) => {

@@ -84,7 +84,7 @@ impl Torrent {
         }
     }
 
-    fn may_request(&self) -> bool {
+    pub(super) fn may_request(&self) -> bool {
         self.store == Store::Working && self.disk == Disk::Known
     }
 

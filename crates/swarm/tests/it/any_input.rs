@@ -10,7 +10,7 @@ use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_peer_wire::extension::pex::{Pex, PexFlags, PexPeer};
 use rarest_swarm::{
     BlockDigest, Config, Direction, PeerKey, PeerSource, PieceResult, Priority, SpillResult,
-    UploadSlots,
+    UploadSlots, WebSeedEnd,
 };
 
 use crate::stage::{Stage, addr, block_event, geometry};
@@ -61,7 +61,7 @@ pub(crate) fn torrent_lives_through(input: &[u8]) {
 
 fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) {
     let now = stage.now;
-    let choice = script.next() % 26;
+    let choice = script.next() % 27;
     let peer = match peers.len() {
         0 => None,
         count => Some(peers[script.below(count)]),
@@ -183,6 +183,19 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
             let extension = Extension::Pex;
             stage.send(peer, vec![Event::Extended { extension, payload }]);
         }
+        (25, Some(peer)) => match script.next() % 3 {
+            0 => {
+                stage.torrent.add_web_seed(now);
+                stage.drain();
+                peers.extend(stage.web_seeds.drain(..).map(|(key, _)| key));
+            }
+            1 if is_web_seed(stage, peer) => {
+                let end = WebSeedEnd::TryAfter(Duration::from_secs(20));
+                stage.end_web_seed(peer, end);
+            }
+            2 if is_web_seed(stage, peer) => stage.end_web_seed(peer, WebSeedEnd::GiveUp),
+            _ => {}
+        },
         // What nobody asked for.
         (_, Some(peer)) => {
             let block = stage.block(piece.get(), u32::from(script.next()) % BLOCKS);
@@ -199,6 +212,11 @@ fn happen(stage: &mut Stage, peers: &mut Vec<PeerKey>, script: &mut Script<'_>) 
         }
     }
     stage.drain();
+}
+
+fn is_web_seed(stage: &Stage, key: PeerKey) -> bool {
+    let mut peers = stage.torrent.peers(stage.now);
+    peers.any(|peer| peer.key == key && peer.web_seed.is_some())
 }
 
 fn told(script: &mut Script<'_>) -> Pex {

@@ -15,3 +15,4 @@ mod news;
 mod stage;
 mod storing;
 mod wanting;
+mod web_seeds;

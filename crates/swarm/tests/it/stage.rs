@@ -15,7 +15,7 @@ use rarest_peer_wire::connection::{Command, Event};
 use rarest_peer_wire::{Handshake, HashRange, Reserved};
 use rarest_swarm::{
     BlockDigest, CompletePiece, Config, Direction, DisconnectReason, Ended, Output, PeerKey,
-    PieceResult, Refused, Start, Torrent, TorrentEvent,
+    PieceResult, Refused, Start, Torrent, TorrentEvent, WebSeedEnd, WebSeedId,
 };
 
 pub(crate) const BLOCK: u32 = 16 * 1024;
@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) events: Vec<TorrentEvent>,
     pub(crate) banned: Vec<IpAddr>,
     pub(crate) dropped: Vec<(PeerKey, DisconnectReason)>,
+    /// Those that were opened.
+    pub(crate) web_seeds: Vec<(PeerKey, WebSeedId)>,
     /// What was told of hashes that peers gave.
     pub(crate) found: Vec<(Arc<Metainfo>, Vec<PieceIndex>)>,
     /// Hashes of ours that peers asked for.
@@ -90,6 +92,7 @@ impl Stage {
             events: Vec::new(),
             banned: Vec::new(),
             dropped: Vec::new(),
+            web_seeds: Vec::new(),
             found: Vec::new(),
             hashes_wanted: Vec::new(),
             requests: BTreeMap::new(),
@@ -120,6 +123,7 @@ impl Stage {
                     self.commands.entry(key).or_default().extend(commands);
                 }
                 Output::Dial(addr) => self.dialled.push(addr),
+                Output::OpenWebSeed { key, web_seed } => self.web_seeds.push((key, web_seed)),
                 Output::CompletePiece(piece) => self.whole.push(piece),
                 Output::Spill(blocks) => self.spilled.extend(blocks),
                 Output::Disconnect(key, reason) => {
@@ -300,6 +304,19 @@ impl Stage {
             self.drain();
         }
         self.now = end;
+    }
+
+    /// Learns of a web seed, which is opened.
+    pub(crate) fn web_seed(&mut self) -> PeerKey {
+        self.torrent.add_web_seed(self.now).unwrap();
+        self.drain();
+        self.web_seeds.last().unwrap().0
+    }
+
+    pub(crate) fn end_web_seed(&mut self, key: PeerKey, end: WebSeedEnd) {
+        self.forget(key);
+        self.torrent.handle_web_seed_ended(self.now, key, end);
+        self.drain();
     }
 
     pub(crate) fn take_commands(&mut self, key: PeerKey) -> Vec<Command> {
