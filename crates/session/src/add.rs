@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rarest_metainfo::{Magnet, Metainfo};
 use rarest_piece_store::Storage;
+use rarest_web_seed::Location;
 
 use crate::session::Shared;
 use crate::{AddError, FilePriority, Limits, TorrentHandle};
@@ -78,6 +79,8 @@ pub(crate) struct AddOptions {
     /// How much single files are wanted, whatever else was said.
     pub(crate) priorities: BTreeMap<usize, FilePriority>,
     pub(crate) peers: Vec<SocketAddr>,
+    /// Beside those that the torrent names.
+    pub(crate) web_seeds: Vec<Location>,
     pub(crate) existing: ExistingData,
     pub(crate) limits: Limits,
     pub(crate) storage: Option<Box<dyn Storage>>,

@@ -9,6 +9,7 @@ use rarest_metainfo::MetainfoError;
 use rarest_piece_store::StoreError;
 use rarest_tracker::TrackerUrlError;
 use rarest_tracker::client::HttpConfigError;
+use rarest_web_seed::InvalidWebSeed;
 
 use crate::TorrentId;
 
@@ -112,6 +113,14 @@ pub enum CommandError {
         url: String,
         /// What is wrong with it.
         error: TrackerUrlError,
+    },
+    /// A web seed's URL is none.
+    #[error("{url:?} is no web seed's URL: {error}")]
+    WebSeedUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        error: InvalidWebSeed,
     },
 }
 

@@ -74,6 +74,13 @@ pub enum TorrentEvent {
         /// What it did.
         reason: BanReason,
     },
+    /// A web seed is not asked any more, for now or for ever.
+    WebSeedFailed {
+        /// Its URL.
+        url: String,
+        /// Why, in one sentence.
+        reason: String,
+    },
     /// A tracker answered.
     Announced {
         /// Its URL.

@@ -140,6 +140,31 @@ impl TorrentHandle {
         Ok(())
     }
 
+    /// Adds web servers that have the files ([BEP 19](https://www.bittorrent.org/beps/bep_0019.html)), beside those that the torrent names. Those it has
+    /// are left as they are.
+    ///
+    /// # Errors
+    /// [`CommandError::WebSeedUrl`] when one is none: then none is added. [`CommandError::Gone`].
+    pub async fn add_web_seeds(
+        &self,
+        urls: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<(), CommandError> {
+        let mut parsed = Vec::new();
+        for url in urls {
+            let url = url.as_ref();
+            match url.parse() {
+                Ok(location) => parsed.push(location),
+                Err(error) => {
+                    let url = url.to_owned();
+                    return Err(CommandError::WebSeedUrl { url, error });
+                }
+            }
+        }
+        self.command(|done| Command::AddWebSeeds(parsed, done))
+            .await?;
+        Ok(())
+    }
+
     /// The trackers of the torrent, in the order in which they are tried, and how each stands. None when the session
     /// was started [without trackers](crate::Builder::without_trackers), and none of a torrent that is gone.
     pub async fn trackers(&self) -> Vec<TrackerStatus> {

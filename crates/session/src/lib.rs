@@ -24,6 +24,7 @@ mod stats;
 mod torrent_task;
 mod uploads;
 mod watched;
+mod web_seed_task;
 
 use rarest_metainfo::InfoHash;
 // What stands in the signatures of this crate, under the versions that fit it.
@@ -32,6 +33,7 @@ pub use rarest_peer_wire::mse::{Method as EncryptionMethod, Methods as Encryptio
 pub use rarest_piece_store as piece_store;
 pub use rarest_swarm as swarm;
 pub use rarest_tracker as tracker;
+pub use rarest_web_seed as web_seed;
 
 pub use add::{AddTorrent, ExistingData, TorrentSource};
 pub use announcer::Scrape;

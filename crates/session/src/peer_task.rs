@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use rarest_peer_wire::connection::{CloseReason, Command, Connection, Event, LocalTorrent};
 use rarest_piece_store::ReadError;
-use rarest_swarm::{Ended, PeerKey};
+use rarest_swarm::{Ended, PeerKey, WebSeedEnd};
 use tokio::io::Interest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
@@ -37,6 +37,12 @@ pub(crate) enum PeerMail {
     },
     /// A block that was verified could not be read.
     ReadFailed { error: ReadError },
+    /// A web seed cannot be asked any more. The last of its mail.
+    WebSeedEnded {
+        peer: PeerKey,
+        end: WebSeedEnd,
+        reason: String,
+    },
     /// The connection ended. The last of its mail.
     Closed {
         peer: PeerKey,
@@ -54,7 +60,7 @@ pub(crate) struct InTransit {
 }
 
 impl InTransit {
-    fn new(shared: &Arc<Shared>, entry: &Arc<Entry>, count: usize) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, entry: &Arc<Entry>, count: usize) -> Self {
         shared.budget.add(&entry.memory, count);
         Self {
             shared: Arc::clone(shared),

@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     /// How peers are dialled.
     pub(crate) openings: Openings,
     pub(crate) announcer: Announcer,
+    /// Asks web seeds.
+    pub(crate) web: rarest_http::Client,
     pub(crate) tasks: TaskTracker,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
@@ -86,6 +88,12 @@ pub(crate) struct Shared {
 
 /// Bytes of buffers for blocks that are kept while no peer needs them: those of a few peers that are served at once.
 const KEPT_READ_BUFFERS: usize = 8 * 1024 * 1024;
+
+/// Connections to one web server, of all torrents together. Servers refuse those who open many.
+const WEB_CONNECTIONS_PER_HOST: usize = 8;
+
+/// Bytes that are read of a web server's connection ahead of whoever waits for them; a system call for fewer costs more than it moves.
+const WEB_READ_AHEAD: usize = 256 * 1024;
 
 impl Session {
     /// Sets up a session.
@@ -110,6 +118,13 @@ impl Session {
             Extensions::only([Extension::DontHave, Extension::Metadata, Extension::Pex]);
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
         let (announcer, announcing) = Announcer::new(&config)?;
+        let web = rarest_http::Client::new(rarest_http::Config {
+            connections_per_host: WEB_CONNECTIONS_PER_HOST,
+            read_ahead: WEB_READ_AHEAD,
+            extra_roots_pem: config.tracker_roots_pem.clone(),
+            ..rarest_http::Config::default()
+        })
+        .map_err(StartError::HttpClient)?;
         let disk = Disk::start("rarest-disk", config.disk_threads).map_err(StartError::Thread)?;
         let disk = Arc::new(disk);
         let shared = Arc::new(Shared {
@@ -132,6 +147,7 @@ impl Session {
             strangers: Arc::default(),
             openings: Openings::new(config.encryption.outgoing),
             announcer,
+            web,
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             stop: CancellationToken::new(),

@@ -62,6 +62,10 @@ pub struct Stats {
     pub connected_seeds: usize,
     /// Number of connected peers whose connection is encrypted.
     pub encrypted_peers: usize,
+    /// Number of web seeds that are being asked.
+    pub web_seeds: usize,
+    /// Bytes of blocks that came from web seeds since the torrent was last begun.
+    pub web_seed_bytes: u64,
     /// Number of peers that are known, connected or not.
     pub known_peers: usize,
     /// How many copies the connected peers have between them: the whole part is the number of copies of the

@@ -7,6 +7,7 @@ mod magnet;
 mod peers;
 mod progress;
 mod resting;
+mod web_seeds;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub(crate) use magnet::Seeker;
 use peers::{EarlyPeers, PeerLink};
 use progress::Observed;
 pub(crate) use resting::Resting;
+use web_seeds::WebSeeds;
 
 /// Where the bytes of a torrent live.
 pub(crate) type Store = PieceStore<Box<dyn Storage>>;
@@ -82,6 +84,7 @@ pub(crate) struct Driver {
     peers: HashMap<PeerKey, PeerLink>,
     /// None while it sleeps.
     peer_mail: Option<mpsc::Sender<PeerMail>>,
+    web_seeds: WebSeeds,
     disk: DiskWork,
     layers: FoundLayers,
     observed: Observed,
@@ -196,6 +199,7 @@ impl Driver {
             shared.config.disk_threads,
         );
         let mut driver = Self::of(shared, entry, metainfo, disk, home, wish);
+        driver.add_web_seeds(options.web_seeds);
         if !options.peers.is_empty() {
             driver.early_peers.add(PeerSource::User, options.peers);
         }
@@ -218,6 +222,7 @@ impl Driver {
             early_peers: EarlyPeers::default(),
             peers: HashMap::new(),
             peer_mail: None,
+            web_seeds: WebSeeds::of(&metainfo),
             disk,
             layers: FoundLayers::default(),
             wasted_before: 0,
@@ -381,6 +386,7 @@ impl Driver {
             torrent.handle_memory_pressure(now, target_bytes as u64);
             self.carry_out_decisions(now);
         }
+        self.start_web_seeds();
         self.start_writing(now);
         let but_saving = self.next_timeout_but_saving();
         but_saving.into_iter().chain(self.disk.saving_due()).min()
@@ -408,6 +414,7 @@ impl Driver {
             match output {
                 Output::Commands(peer, commands) => self.command_peer(peer, commands),
                 Output::Dial(address) => self.dial(address),
+                Output::OpenWebSeed { key, web_seed } => self.open_web_seed(key, web_seed),
                 Output::CompletePiece(piece) => self.disk.add_piece(now, piece),
                 Output::Spill(blocks) => self.disk.add_spill(blocks),
                 Output::HashesFound { metainfo, pieces } => self.hashes_found(metainfo, pieces),
@@ -486,6 +493,7 @@ impl Driver {
         {
             torrent.set_metainfo(now, Arc::clone(&self.metainfo));
         }
+        self.introduce_web_seeds();
     }
 
     fn tell(&self, event: TorrentEvent) {
@@ -511,6 +519,7 @@ impl Driver {
         }
         // Connections end when they find nobody to talk to. What they said last goes, with the memory that others need.
         self.peers.clear();
+        self.web_seeds.close();
         drop(peer_mailbox);
         let unanswered = self.finish_disk_work(&mut mailbox).await;
         self.shared.budget.release(&self.entry.memory, self.counted);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use rarest_swarm::PeerSource;
+use rarest_web_seed::Location;
 use tokio::sync::oneshot;
 
 use super::{Driver, Stage, Wish};
@@ -15,6 +16,7 @@ pub(crate) enum Command {
     Pause(oneshot::Sender<()>),
     Resume(oneshot::Sender<()>),
     AddPeers(Vec<SocketAddr>, oneshot::Sender<()>),
+    AddWebSeeds(Vec<Location>, oneshot::Sender<()>),
     Recheck(oneshot::Sender<Result<u32, CommandError>>),
     SetFilePriorities(
         Vec<(usize, FilePriority)>,
@@ -43,6 +45,7 @@ impl Driver {
                 self.add_peers(PeerSource::User, peers);
                 let _ = done.send(());
             }
+            Command::AddWebSeeds(locations, done) => self.handle_add_web_seeds(locations, done),
             Command::Recheck(done) => self.recheck(done),
             Command::SetFilePriorities(priorities, done) => self.select_files(priorities, done),
             Command::RemoveKeepingFiles(done) => return Some(Departure::KeepFiles(done)),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rarest_metainfo::{HostAddr, Magnet, Metainfo, ParseOptions};
 use rarest_peer_wire::connection::LocalTorrent;
 use rarest_piece_store::replace_file;
+use rarest_swarm::limits::MAX_WEB_SEEDS;
 use rarest_swarm::{Ended, Output, PeerKey, PeerSource, Privacy, Torrent};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
@@ -229,6 +230,13 @@ impl Seeker {
                 self.machine.add_peers(now, PeerSource::User, &peers);
                 let _ = done.send(());
             }
+            Command::AddWebSeeds(locations, done) => {
+                let room = MAX_WEB_SEEDS.saturating_sub(self.options.web_seeds.len());
+                self.options
+                    .web_seeds
+                    .extend(locations.into_iter().take(room));
+                let _ = done.send(());
+            }
             Command::Recheck(done) => {
                 let _ = done.send(Err(CommandError::MetadataMissing));
             }
@@ -279,6 +287,8 @@ impl Seeker {
             }
             // Nothing is read for peers.
             PeerMail::ReadFailed { .. } => {}
+            // None is asked before it is known what for.
+            PeerMail::WebSeedEnded { .. } => {}
             PeerMail::Closed {
                 peer,
                 ended,

@@ -258,6 +258,8 @@ impl Driver {
     pub(super) fn command_peer(&self, peer: PeerKey, commands: Vec<Command>) {
         if let Some(link) = self.peers.get(&peer) {
             link.command(commands);
+        } else {
+            self.command_web_seed(peer, commands);
         }
     }
 
@@ -282,6 +284,7 @@ impl Driver {
                 drop(bytes);
             }
             PeerMail::ReadFailed { error } => self.handle_read_error(error),
+            PeerMail::WebSeedEnded { peer, end, reason } => self.web_seed_ended(peer, end, reason),
             PeerMail::Closed {
                 peer,
                 ended,
@@ -301,6 +304,8 @@ impl Driver {
     pub(super) fn disconnect(&mut self, peer: PeerKey, reason: DisconnectReason) {
         if let Some(link) = self.peers.remove(&peer) {
             self.tell_disconnected(link.address, describe(reason).to_owned());
+        } else {
+            self.close_web_seed(peer, reason);
         }
     }
 

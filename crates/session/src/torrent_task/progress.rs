@@ -283,6 +283,8 @@ impl Driver {
             stats.upload_rate = machine.upload_rate;
             stats.connected_peers = machine.peers;
             stats.connected_seeds = machine.seeds;
+            stats.web_seeds = machine.web_seeds;
+            stats.web_seed_bytes = machine.downloaded_from_web_seeds;
             stats.encrypted_peers = PeerLink::count_encrypted(self.peers.values());
             stats.known_peers = machine.known;
             stats.availability =

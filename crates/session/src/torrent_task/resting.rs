@@ -40,7 +40,9 @@ impl Driver {
     /// Whether nothing is under way, but perhaps a check, and nobody is there who could want something soon.
     pub(super) fn only_waits(&self) -> bool {
         // A check may be one of thousands in the queue.
-        self.peers.is_empty() && (self.disk.is_idle() || self.disk.is_looking())
+        self.peers.is_empty()
+            && self.web_seeds.are_idle()
+            && (self.disk.is_idle() || self.disk.is_looking())
     }
 
     /// Whether it could be made again of little, as far as that is quickly told. Resume data is saved by others then.
@@ -48,6 +50,7 @@ impl Driver {
         matches!(&self.stage, Stage::Active(torrent) if torrent.is_replaceable())
             && matches!(self.home, Home::Files { .. })
             && self.peers.is_empty()
+            && self.web_seeds.are_blank()
             && self.early_peers.is_empty()
             && self.disk.is_blank()
             && self.layers.are_blank()

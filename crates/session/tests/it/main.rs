@@ -16,4 +16,5 @@ mod marks;
 mod resume;
 mod storage;
 mod trackers;
+mod web_seeds;
 mod world;

@@ -94,6 +94,25 @@ impl Sample {
         assert!(found == self.files[file].1, "{path:?} differs");
     }
 
+    /// Each file with the path by which a web server has it.
+    pub(crate) fn by_path(&self) -> Vec<(String, Vec<u8>)> {
+        let base = "http://host/".parse::<rarest_session::web_seed::Location>();
+        let base = base.unwrap();
+        let path_of = |path: &str| {
+            let mut files = self.metainfo.info().files();
+            let file = files.find(|file| !file.is_padding() && file.path() == path);
+            base.of(file.unwrap()).path().to_owned()
+        };
+        let files = self.files.iter().map(|(path, bytes)| {
+            let path = match path {
+                Some(path) => path_of(&format!("{}/{path}", self.name)),
+                None => path_of(&self.name),
+            };
+            (path, bytes.clone())
+        });
+        files.collect()
+    }
+
     /// The bytes of all files.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let bytes = self.files.iter().flat_map(|(_, bytes)| bytes);
