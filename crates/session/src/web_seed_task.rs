@@ -128,7 +128,7 @@ impl Driver {
             let may_receive = self.held.is_none();
             tokio::select! {
                 commands = self.commands.recv() => match commands {
-                    Some(commands) => commands.into_iter().for_each(|command| self.obey(command)),
+                    Some(commands) => commands.iter().for_each(|command| self.obey(command)),
                     None => return End::Dismissed,
                 },
                 news = self.news.recv(), if may_receive => {
@@ -145,10 +145,10 @@ impl Driver {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: &Command) {
         match command {
-            Command::Request(block) => self.seed.request(block),
-            Command::Cancel(block) => self.seed.cancel(block),
+            Command::Request(block) => self.seed.request(*block),
+            Command::Cancel(block) => self.seed.cancel(*block),
             // A web server has no use for the rest.
             _ => {}
         }
