@@ -4,10 +4,10 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 
-use super::client::{Client, Job, Running, text};
+use super::client::{Client, Form, Job, Running, text};
 use super::payload::Payload;
 use super::process::{Deadline, Process};
 use super::{http, port};
@@ -62,12 +62,7 @@ impl Client for Qbittorrent {
             process.expect_running()?;
             Ok(http::request("GET", web_port, "/api/v2/app/version", &[], &[]).is_ok())
         })?;
-        let mut form =
-            b"--B\r\nContent-Disposition: form-data; name=\"torrents\"; filename=\"t.torrent\"\r\n\
-            Content-Type: application/x-bittorrent\r\n\r\n"
-                .to_vec();
-        form.extend(fs::read(&job.torrent.path)?);
-        form.extend(b"\r\n--B--\r\n");
+        let form = form(job)?;
         let kind = "Content-Type: multipart/form-data; boundary=B";
         let answer = http::request("POST", web_port, "/api/v2/torrents/add", &[kind], &form)?;
         if answer.status != 200 || !answer.body.starts_with(b"Ok") {
@@ -78,6 +73,25 @@ impl Client for Qbittorrent {
         }
         Ok(Box::new(RunningQbittorrent { process, web_port }))
     }
+}
+
+/// What it is given of the torrent, as its web interface takes it.
+fn form(job: &Job) -> Result<Vec<u8>> {
+    let (kind, content) = match job.form {
+        Form::File | Form::Bare => (
+            "name=\"torrents\"; filename=\"t.torrent\"\r\nContent-Type: application/x-bittorrent",
+            fs::read(job.what()?)?,
+        ),
+        Form::Magnet | Form::V2Magnet => (
+            "name=\"urls\"",
+            job.what()?
+                .into_string()
+                .map_err(|_| anyhow!("a link is text"))?
+                .into_bytes(),
+        ),
+    };
+    let head = format!("--B\r\nContent-Disposition: form-data; {kind}\r\n\r\n");
+    Ok([head.as_bytes(), &content, b"\r\n--B--\r\n"].concat())
 }
 
 struct RunningQbittorrent {

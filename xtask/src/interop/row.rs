@@ -117,8 +117,8 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
         (Form::V2Magnet, Payload::Hybrid),
     ] {
         for (seed, fetch) in [("libtorrent", OURS), (OURS, "libtorrent"), (OURS, OURS)] {
-            // libtorrent takes no file that lacks piece layers, and our program no links.
-            if (form == Form::Bare) != (fetch == OURS) {
+            // libtorrent takes no file that lacks piece layers.
+            if form == Form::Bare && fetch != OURS {
                 continue;
             }
             let name = format!("{}.{}", form.name(), trade_name(seed, fetch, payload));
@@ -128,6 +128,15 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
                 payload,
                 Scheme::Http,
             );
+        }
+    }
+    for client in ["transmission", "qbittorrent"] {
+        let payload = Payload::Multi;
+        for (seed, fetch) in [(client, OURS), (OURS, client)] {
+            let form = Form::Magnet;
+            let name = format!("{}.{}", form.name(), trade_name(seed, fetch, payload));
+            let story = Story::Trade { seed, fetch, form };
+            add(name, story, payload, Scheme::Http);
         }
     }
     for payload in [

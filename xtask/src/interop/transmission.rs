@@ -77,7 +77,7 @@ impl Client for Transmission {
         })?;
         let added = running.call(
             "torrent-add",
-            &json!({ "filename": text(&job.torrent.path), "download-dir": text(&job.data), "paused": false }),
+            &json!({ "filename": job.what()?.to_string_lossy(), "download-dir": text(&job.data), "paused": false }),
         )?;
         if added["result"] != "success" {
             bail!("transmission does not take the torrent: {added}");
