@@ -54,7 +54,7 @@ impl<P: Copy + Ord> Serving<P> {
             raw,
             askers: BTreeMap::new(),
             turns: VecDeque::new(),
-            sent_until: now,
+            sent_until: long_ago(now).unwrap_or(now),
         }
     }
 
@@ -108,9 +108,8 @@ impl<P: Copy + Ord> Serving<P> {
             self.turns.push_back(peer);
         }
         // What was not sent in the past is not saved up without bound.
-        let earliest = now.checked_sub(TIME_PER_PART * METADATA_BURST);
-        self.sent_until = earliest.map_or(self.sent_until, |at| self.sent_until.max(at));
-        self.sent_until += TIME_PER_PART;
+        let earliest = long_ago(now).unwrap_or(self.sent_until);
+        self.sent_until = self.sent_until.max(earliest) + TIME_PER_PART;
         Some((peer, self.part(part)?))
     }
 
@@ -130,4 +129,9 @@ impl<P: Copy + Ord> Serving<P> {
             data: self.raw.slice(start..start + length),
         })
     }
+}
+
+/// Since when a whole burst has been saved up.
+fn long_ago(now: Instant) -> Option<Instant> {
+    now.checked_sub(TIME_PER_PART * METADATA_BURST)
 }

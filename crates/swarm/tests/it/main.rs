@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
 mod any_input;
+mod any_metadata;
 mod any_order;
 mod choking;
 mod connecting;
@@ -10,7 +11,9 @@ mod downloading;
 mod endgame;
 mod exchange;
 mod hashes;
+mod magnets;
 mod marks;
+mod metadata;
 mod news;
 mod stage;
 mod storing;
