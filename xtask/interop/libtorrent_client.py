@@ -2,7 +2,7 @@
 
   libtorrent_client.py create --format v1|v2|hybrid --tracker URL --output FILE PATH     prints the info hashes
       beside FILE: FILE.bare without piece layers, FILE.magnet, FILE.v2-magnet with the v2 hash alone
-  libtorrent_client.py seed|download --port P --output DIR TORRENT|MAGNET
+  libtorrent_client.py seed|download --port P [--forced-rc4] --output DIR TORRENT|MAGNET
 Seed and download print READY, then DONE when everything is there, and stay; after SIGTERM they print UPLOADED and the
 bytes of payload that were sent.
 """
@@ -52,11 +52,14 @@ def create(options):
 
 
 def trade(options):
+    # 0 is forced, 2 is disabled; 2 of the levels is RC4.
+    encryption = 0 if options.forced_rc4 else 2
     # It never chokes: rTorrent asks a peer that choked it within 10 s again only at its next round, which comes every 30 s.
     session = lt.session({
         "listen_interfaces": f"127.0.0.1:{options.port}",
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-        "enable_incoming_utp": False, "enable_outgoing_utp": False, "out_enc_policy": 2, "in_enc_policy": 2,
+        "enable_incoming_utp": False, "enable_outgoing_utp": False, "out_enc_policy": encryption, "in_enc_policy": encryption,
+        "allowed_enc_level": 2,
         "allow_multiple_connections_per_ip": True, "unchoke_slots_limit": -1, "upload_rate_limit": options.upload_limit,
         "min_reconnect_time": 1, "connection_speed": 50, "max_queued_disk_bytes": 1 << 20,
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
@@ -102,6 +105,7 @@ def main():
     parser.add_argument("--piece-length", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--upload-limit", type=int, default=0)
+    parser.add_argument("--forced-rc4", action="store_true")
     parser.add_argument("--output", required=True)
     parser.add_argument("what")
     options = parser.parse_args()

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::client::{Client, Goal, Job, Running, text};
+use super::client::{Client, Encryption, Goal, Job, Running, text};
 use super::payload::Payload;
 use super::process::Process;
 
@@ -60,6 +60,9 @@ impl Client for Aria2 {
         ));
         command.arg(format!("--dir={}", job.data.display()));
         command.arg(format!("--on-bt-download-complete={}", hook.display()));
+        if job.encryption == Encryption::Required {
+            command.args(["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"]);
+        }
         if let Some(ca_file) = &job.ca_file {
             command.arg(format!("--ca-certificate={}", text(ca_file)));
         }

@@ -44,6 +44,15 @@ impl Form {
     }
 }
 
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    /// As ours does it when nothing is said; other clients that have a choice do without.
+    Default,
+    /// All are, with RC4. Who speaks otherwise is not spoken to.
+    Required,
+}
+
 /// One start of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -59,6 +68,7 @@ pub(crate) struct Job {
     pub(crate) port: u16,
     /// Bytes a second that it may send; without a limit if absent.
     pub(crate) upload_limit: Option<u64>,
+    pub(crate) encryption: Encryption,
     /// The authority that signed the tracker's certificate.
     pub(crate) ca_file: Option<PathBuf>,
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::client::{Client, Goal, Job, Running};
+use super::client::{Client, Encryption, Goal, Job, Running};
 use super::payload::Payload;
 use super::process::Process;
 
@@ -39,6 +39,9 @@ impl Client for Libtorrent {
             Goal::Download => "download",
         });
         command.args(["--port", &job.port.to_string()]);
+        if job.encryption == Encryption::Required {
+            command.arg("--forced-rc4");
+        }
         if let Some(limit) = job.upload_limit {
             command.args(["--upload-limit", &limit.to_string()]);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 
-use super::client::{Client, Form, Job, Running, text};
+use super::client::{Client, Encryption, Form, Job, Running, text};
 use super::payload::Payload;
 use super::process::{Deadline, Process};
 use super::{http, port};
@@ -31,6 +31,10 @@ impl Client for Qbittorrent {
 
     fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
         let web_port = port::free();
+        let encryption = match job.encryption {
+            Encryption::Default => 2,
+            Encryption::Required => 1,
+        };
         let configuration = job.scratch.join("qBittorrent/config");
         fs::create_dir_all(&configuration)?;
         fs::write(
@@ -40,7 +44,7 @@ impl Client for Qbittorrent {
                  [Preferences]\nWebUI\\LocalHostAuth=false\nWebUI\\CSRFProtection=false\nWebUI\\Address=127.0.0.1\n\
                  WebUI\\Port={web_port}\n\
                  [BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\
-                 Session\\Encryption=2\nSession\\Port={}\nSession\\BTProtocol=TCP\nSession\\DefaultSavePath={}\n\
+                 Session\\Encryption={encryption}\nSession\\Port={}\nSession\\BTProtocol=TCP\nSession\\DefaultSavePath={}\n\
                  Session\\QueueingSystemEnabled=false\nSession\\MultiConnectionsPerIp=true\nSession\\GlobalUPSpeedLimit={}\n\
                  Session\\ValidateHTTPSTrackerCertificate=true\n\
                  [Network]\nPortForwardingEnabled=false\n",

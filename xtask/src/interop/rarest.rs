@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::client::{Client, Goal, Job, Running};
+use super::client::{Client, Encryption, Goal, Job, Running};
 use super::payload::{self, Payload};
 use super::process::Process;
 
@@ -43,6 +43,9 @@ impl Client for Rarest {
         });
         command.arg(job.what()?).arg("--output").arg(&job.data);
         command.args(["--listen-port", &job.port.to_string()]);
+        if job.encryption == Encryption::Required {
+            command.args(["--encryption", "require"]);
+        }
         if let Some(limit) = job.upload_limit {
             command.args(["--limit-up", &limit.to_string()]);
         }

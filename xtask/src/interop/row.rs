@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::client::{Client, Form, Goal, Job, Running};
+use super::client::{Client, Encryption, Form, Goal, Job, Running};
 use super::payload::{self, EmptyFiles, Payload, Torrent};
 use super::port;
 use super::process::Deadline;
@@ -47,6 +47,17 @@ pub(crate) struct Row {
     pub(crate) story: Story,
     pub(crate) payload: Payload,
     pub(crate) scheme: Scheme,
+    pub(crate) encrypted: EncryptedBy,
+}
+
+/// Who requires connections to be encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EncryptedBy {
+    Nobody,
+    /// The other client. Ours is told nothing.
+    TheOther,
+    /// Both, so that nothing goes in the clear unseen.
+    Both,
 }
 
 const OURS: &str = "rarest";
@@ -60,6 +71,7 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
             story,
             payload,
             scheme,
+            encrypted: EncryptedBy::Nobody,
         });
     };
     for client in clients.iter().filter(|client| client.name() != OURS) {
@@ -192,7 +204,38 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
             );
         }
     }
+    rows.extend(encrypted(clients));
     rows
+}
+
+/// Rows in which nothing goes over the wire in the clear.
+fn encrypted(clients: &[&dyn Client]) -> Vec<Row> {
+    let row = |name, seed, fetch, encrypted| Row {
+        name,
+        story: Story::Trade {
+            seed,
+            fetch,
+            form: Form::File,
+        },
+        payload: Payload::Single,
+        scheme: Scheme::Http,
+        encrypted,
+    };
+    let others = clients
+        .iter()
+        .map(|client| client.name())
+        .filter(|&name| name != OURS);
+    others
+        .flat_map(|other| {
+            let name = |seed, fetch| format!("encrypted.{seed}-to-{fetch}");
+            let by_default = format!("{}.unasked", name(other, OURS));
+            [
+                row(name(other, OURS), other, OURS, EncryptedBy::Both),
+                row(name(OURS, other), OURS, other, EncryptedBy::Both),
+                row(by_default, other, OURS, EncryptedBy::TheOther),
+            ]
+        })
+        .collect()
 }
 
 fn trade_name(seed: &str, fetch: &str, payload: Payload) -> String {
@@ -222,6 +265,7 @@ impl Row {
 struct Stage<'a> {
     clients: &'a [&'a dyn Client],
     payload: Payload,
+    encrypted: EncryptedBy,
     folder: PathBuf,
     original: PathBuf,
     copy: PathBuf,
@@ -251,6 +295,7 @@ impl<'a> Stage<'a> {
         Ok(Self {
             clients,
             payload: row.payload,
+            encrypted: row.encrypted,
             folder: folder.to_owned(),
             original,
             copy,
@@ -266,7 +311,7 @@ impl<'a> Stage<'a> {
         Ok(*client.with_context(|| format!("there is no client `{name}`"))?)
     }
 
-    fn job(&self, scratch: &str, goal: Goal, data: &Path) -> Job {
+    fn job(&self, name: &str, scratch: &str, goal: Goal, data: &Path) -> Job {
         Job {
             goal,
             torrent: self.torrent.clone(),
@@ -275,6 +320,11 @@ impl<'a> Stage<'a> {
             scratch: self.folder.join(scratch),
             port: port::free(),
             upload_limit: None,
+            encryption: match self.encrypted {
+                EncryptedBy::Both => Encryption::Required,
+                EncryptedBy::TheOther if name != OURS => Encryption::Required,
+                EncryptedBy::TheOther | EncryptedBy::Nobody => Encryption::Default,
+            },
             ca_file: self.tracker.ca_file().map(Path::to_owned),
         }
     }
@@ -291,7 +341,7 @@ impl<'a> Stage<'a> {
         }
         let job = Job {
             upload_limit,
-            ..self.job(scratch, Goal::Seed, &self.original)
+            ..self.job(name, scratch, Goal::Seed, &self.original)
         };
         let mut seed = client.start(&job)?;
         self.deadline
@@ -311,7 +361,7 @@ impl<'a> Stage<'a> {
         let scratch_of_fetch = format!("{scratch}-{fetch}-fetches");
         let job = Job {
             form,
-            ..self.job(&scratch_of_fetch, Goal::Download, &self.copy)
+            ..self.job(fetch, &scratch_of_fetch, Goal::Download, &self.copy)
         };
         let scratch = format!("{scratch}-{seed}-seeds");
         if fetcher.dials_loopback() {
@@ -406,7 +456,7 @@ impl<'a> Stage<'a> {
                 path: ours,
                 info_hashes: Vec::new(),
             },
-            ..self.job("libtorrent", Goal::Seed, &self.original)
+            ..self.job("libtorrent", "libtorrent", Goal::Seed, &self.original)
         };
         let mut checked = self.client("libtorrent")?.start(&job)?;
         self.deadline

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::client::{Client, Goal, Job, Running, text};
+use super::client::{Client, Encryption, Goal, Job, Running, text};
 use super::payload::Payload;
 use super::process::Process;
 
@@ -40,6 +40,10 @@ impl Client for Rtorrent {
             Goal::Seed => "hash_done",
             Goal::Download => "finished",
         };
+        let encryption = match job.encryption {
+            Encryption::Default => "none",
+            Encryption::Required => "allow_incoming,try_outgoing,require,require_RC4",
+        };
         let ca_file = job
             .ca_file
             .as_ref()
@@ -55,7 +59,7 @@ impl Client for Rtorrent {
                  network.port_range.set = {port}-{port}\nnetwork.port_random.set = no\n\
                  network.bind_address.set = 127.0.0.1\ndht.mode.set = disable\nprotocol.pex.set = no\n\
                  trackers.use_udp.set = yes\nthrottle.global_up.max_rate.set_kb = {}\n{ca_file}\
-                 protocol.encryption.set = none\nsystem.daemon.set = true\npieces.hash.on_completion.set = no\n\
+                 protocol.encryption.set = {encryption}\nsystem.daemon.set = true\npieces.hash.on_completion.set = no\n\
                  method.set_key = event.download.{event}, interop, \"execute2 = touch, {}\"\n\
                  schedule2 = go, 0, 0, \"load.start={}\"\n",
                 text(&job.data),

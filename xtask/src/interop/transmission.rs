@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::client::{Client, Goal, Job, Running, text};
+use super::client::{Client, Encryption, Goal, Job, Running, text};
 use super::payload::Payload;
 use super::process::{Deadline, Process};
 use super::{http, port};
@@ -42,6 +42,11 @@ impl Client for Transmission {
             "bind-address-ipv4": "127.0.0.1",
             "cache-size-mb": 0,
             "dht-enabled": false,
+            // Preferred, and required.
+            "encryption": match job.encryption {
+                Encryption::Default => 1,
+                Encryption::Required => 2,
+            },
             "download-dir": text(&job.data),
             "lpd-enabled": false,
             "message-level": 3,
