@@ -4,12 +4,14 @@
 
 mod clock;
 mod disk;
+mod encryption;
 mod log;
 mod network;
 mod swarm;
 mod world;
 
 pub use disk::{Content, DiskModel, Reads};
+pub use encryption::Encryption;
 pub use log::Log;
 pub use network::{Link, Network};
 pub use swarm::{Dialect, Habit, Introduction, NodeId, NodeModel, Serving};

@@ -9,10 +9,12 @@ use bytes::BytesMut;
 use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::{Config as ConnectionConfig, Connection};
 use rarest_peer_wire::limits::MAX_INCOMING_REQUESTS;
+use rarest_peer_wire::mse::Opening;
 use rarest_peer_wire::{Extension, Extensions};
 use rarest_swarm::{Config, PeerKey, Start, Torrent, UploadSlots};
 
 use crate::disk::{Content, Disk, DiskModel};
+use crate::encryption::{Encryption, Layer};
 use crate::network::{Link, Stream, Uplink};
 
 /// A node of the world, in the order they were added.
@@ -30,6 +32,8 @@ pub struct NodeModel {
     pub habit: Habit,
     /// Which extensions it speaks.
     pub dialect: Dialect,
+    /// What it thinks of encryption.
+    pub encryption: Encryption,
     /// What it has when it joins.
     pub serving: Serving,
     /// Whom it knows of.
@@ -62,7 +66,7 @@ pub enum Habit {
 pub enum Dialect {
     /// All of them.
     Modern,
-    /// It lacks the fast extension (BEP 6).
+    /// It lacks the fast extension (BEP 6) on connections in the clear.
     WithoutFast,
 }
 
@@ -102,6 +106,7 @@ impl NodeModel {
             disk: DiskModel::SOUND,
             habit: Habit::Honest,
             dialect: Dialect::Modern,
+            encryption: Encryption::Unknown,
             serving: Serving::Nothing,
             introduction: Introduction::Tracker,
             joins_after: Duration::ZERO,
@@ -137,6 +142,8 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     pub(crate) config: Arc<ConnectionConfig>,
     pub(crate) ends: BTreeMap<PeerKey, EndId>,
+    /// How others were reached.
+    pub(crate) openings: BTreeMap<SocketAddr, Opening>,
     pub(crate) uplink: Uplink,
     /// When what is coming in now has come.
     pub(crate) downlink_free_at: Instant,
@@ -153,11 +160,22 @@ pub(crate) enum Presence {
     Gone,
 }
 
+/// A connection that one node opens to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dial {
+    pub(crate) opening: Opening,
+    /// How it is done once more if that is not understood.
+    pub(crate) second: Option<Opening>,
+}
+
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) node: NodeId,
     pub(crate) remote: SocketAddr,
     pub(crate) connection: Connection,
+    pub(crate) layer: Layer,
+    /// How it was dialled.
+    pub(crate) dial: Dial,
     pub(crate) input: BytesMut,
     pub(crate) key: Option<PeerKey>,
     /// The bytes that this end sends.
@@ -194,12 +212,16 @@ impl End {
         node: NodeId,
         remote: SocketAddr,
         connection: Connection,
+        layer: Layer,
+        dial: Dial,
         now: Instant,
     ) -> Self {
         Self {
             node,
             remote,
             connection,
+            layer,
+            dial,
             input: BytesMut::new(),
             key: None,
             stream: Stream::new(now),
@@ -265,6 +287,7 @@ impl Node {
             disk,
             config: Arc::new(connection),
             ends: BTreeMap::new(),
+            openings: BTreeMap::new(),
             uplink: Uplink::default(),
             downlink_free_at: now,
             wake_at: None,

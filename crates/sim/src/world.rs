@@ -22,7 +22,7 @@ use crate::clock::Agenda;
 use crate::disk::Content;
 use crate::log::Log;
 use crate::network::Network;
-use crate::swarm::{End, EndId, Habit, Introduction, Node, NodeId, NodeModel, Presence};
+use crate::swarm::{Dial, End, EndId, Habit, Introduction, Node, NodeId, NodeModel, Presence};
 
 /// Addresses that a node learns with each announce.
 const ANNOUNCED_PEERS: usize = 50;
@@ -60,6 +60,7 @@ enum Happening {
     Dialled {
         from: NodeId,
         to: SocketAddr,
+        dial: Dial,
     },
     DialFailed {
         node: NodeId,
@@ -305,7 +306,7 @@ impl World {
             Happening::Join(node) => self.join(node),
             Happening::Announce(node) => self.announce(node),
             Happening::Leave(node) => self.gone(node),
-            Happening::Dialled { from, to } => self.dialled(from, to),
+            Happening::Dialled { from, to, dial } => self.dialled(from, to, dial),
             Happening::DialFailed { node, addr } => self.dial_failed(node, addr),
             Happening::UplinkFree(node) => self.send_turn(node),
             Happening::Reach { end, bytes } => self.reach(end, bytes),

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rand::RngExt;
-use rarest_metainfo::Block;
-use rarest_peer_wire::connection::{Command, Connection, LocalTorrent, Role};
+use rarest_metainfo::{Block, InfoHash};
+use rarest_peer_wire::connection::{CloseReason, Command, Connection, LocalTorrent, Role};
+use rarest_peer_wire::mse::Opening;
 use rarest_swarm::Direction;
 
 use super::{Happening, World, ended};
-use crate::network::{Stream, take_turn, transmission};
-use crate::swarm::{Dialect, End, EndId, Habit, NodeId, Reading, Sending, State};
+use crate::encryption::{Heard, Layer, Misunderstood};
+use crate::network::{Stream, transmission};
+use crate::swarm::{Dial, Dialect, End, EndId, Habit, NodeId, Reading, Sending, State};
 
 /// Blocks that are read from disk at once for one peer.
 const READ_BATCH: usize = 64;
@@ -31,12 +33,21 @@ impl World {
     }
 
     pub(super) fn dial(&mut self, from: NodeId, to: SocketAddr) {
-        let latency = self.nodes[from.0].model.link.latency * 2;
-        self.agenda
-            .plan_in(latency, Happening::Dialled { from, to });
+        let node = &self.nodes[from.0];
+        let encryption = node.model.encryption;
+        let known = node.openings.get(&to).copied();
+        let opening = known.unwrap_or_else(|| encryption.first());
+        let second = encryption.second(opening);
+        self.dial_so(from, to, Dial { opening, second });
     }
 
-    pub(super) fn dialled(&mut self, from: NodeId, to: SocketAddr) {
+    fn dial_so(&mut self, from: NodeId, to: SocketAddr, dial: Dial) {
+        let latency = self.nodes[from.0].model.link.latency * 2;
+        self.agenda
+            .plan_in(latency, Happening::Dialled { from, to, dial });
+    }
+
+    pub(super) fn dialled(&mut self, from: NodeId, to: SocketAddr, dial: Dial) {
         let target = self.by_ip.get(&to.ip()).copied();
         let Some(target) = target.filter(|&target| self.is_there(target)) else {
             let failed = Happening::DialFailed {
@@ -51,14 +62,16 @@ impl World {
             return;
         }
         let now = self.agenda.now();
-        let info_hash = self.content.metainfo.info_hashes().swarms().next();
-        let info_hash = info_hash.expect("every torrent has an info-hash");
+        let info_hash = self.info_hash();
         let (dialler, listener) = (&self.nodes[from.0], &self.nodes[target.0]);
-        let outgoing = Connection::outgoing(Arc::clone(&dialler.config), to, info_hash, now);
+        let mut outgoing = Connection::outgoing(Arc::clone(&dialler.config), to, info_hash, now);
         let incoming = Connection::incoming(Arc::clone(&listener.config), dialler.addr, now);
+        let rng = &mut self.rng;
+        let near = Layer::dialling(dial.opening, info_hash, &mut outgoing, rng);
+        let far = Layer::accepting(listener.model.encryption, rng);
         let ends = [
-            End::new(from, to, outgoing, now),
-            End::new(target, dialler.addr, incoming, now),
+            End::new(from, to, outgoing, near, dial, now),
+            End::new(target, dialler.addr, incoming, far, dial, now),
         ];
         let wire = self.wires.len();
         self.wires.push(Some(Box::new(ends)));
@@ -114,8 +127,9 @@ impl World {
     fn line_up(&mut self, id: EndId) {
         let now = self.agenda.now();
         let Some(end) = self.open_end(id) else { return };
-        let may_send =
-            end.connection.has_output() && end.stream.room() > 0 && end.sending == Sending::Idle;
+        let may_send = end.layer.has_output(&end.connection)
+            && end.stream.room() > 0
+            && end.sending == Sending::Idle;
         if may_send {
             end.sending = Sending::InTurn;
             let node = end.node;
@@ -164,7 +178,8 @@ impl World {
         let mut sent_until = now;
         if let Some(end) = self.open_end(id) {
             end.sending = Sending::Idle;
-            let bytes = take_turn(end.connection.output(), end.stream.room(), link.upload);
+            let room = end.stream.room();
+            let bytes = end.layer.take_turn(&mut end.connection, room, link.upload);
             end.stream.send(bytes.len());
             sent_until += transmission(bytes.len(), link.upload);
             self.put_on_wire(id, bytes, sent_until + jitter + link.latency);
@@ -187,7 +202,7 @@ impl World {
             .all(|node| self.nodes[node.0].model.dialect == Dialect::Modern);
         let Some(end) = self.end(id) else { return };
         let arrives = end.stream.arrival(at + other_link.latency);
-        let bytes = if speaks_fast {
+        let bytes = if speaks_fast || end.dial.opening == Opening::Encrypted {
             bytes
         } else {
             Stream::without_fast(&mut end.stream, bytes)
@@ -214,9 +229,10 @@ impl World {
     pub(super) fn arrive(&mut self, id: EndId, bytes: &Bytes) {
         self.tell_sender(id, bytes.len());
         let Some(end) = self.open_end(id) else { return };
+        let start = end.input.len();
         end.input.extend_from_slice(bytes);
         let node = end.node;
-        self.read_input(id);
+        self.hear(id, start);
         self.tend(id);
         self.attend(node);
     }
@@ -239,6 +255,22 @@ impl World {
             end.stream.acknowledge(bytes);
             self.line_up(id);
         }
+    }
+
+    /// Passes on what came to the connection, as far as it is decrypted.
+    fn hear(&mut self, id: EndId, start: usize) {
+        let skey = self.info_hash();
+        let Some(end) = self.end(id) else { return };
+        match end.layer.hear(&mut end.input, start, skey) {
+            Ok(Heard::Stream) => self.read_input(id),
+            Ok(Heard::NothingYet) => {}
+            Err(Misunderstood) => end.connection.close(CloseReason::Local),
+        }
+    }
+
+    fn info_hash(&self) -> InfoHash {
+        let info_hash = self.content.metainfo.info_hashes().swarms().next();
+        info_hash.expect("every torrent has an info-hash")
     }
 
     fn read_input(&mut self, id: EndId) {
@@ -273,12 +305,24 @@ impl World {
             local.role = Role::UploadOnly;
         }
         self.nodes[node.0].ends.insert(key, id);
+        if id.side == 0
+            && let Some(opening) = self.end(id).map(|end| end.dial.opening)
+        {
+            self.nodes[node.0].openings.insert(remote, opening);
+        }
+        let mut how = "";
         if let Some(end) = self.end(id) {
+            if end.layer.is_encrypted() {
+                how = ", encrypted";
+            }
             end.key = Some(key);
             end.connection.accept(now, local);
             let _ = end.connection.handle_input(now, &mut end.input);
         }
-        self.note(format_args!("node {} is connected to {remote}", node.0));
+        self.note(format_args!(
+            "node {} is connected to {remote}{how}",
+            node.0
+        ));
     }
 
     /// Reads blocks that the peer asked for.
@@ -360,9 +404,10 @@ impl World {
         let now = self.agenda.now();
         let Some(end) = self.end(id) else { return };
         let Some(key) = end.key.take() else {
-            if end.connection.remote_handshake().is_none() && id.side == 0 {
-                let (node, addr) = (end.node, end.remote);
-                self.nodes[node.0].torrent.handle_dial_failed(now, addr);
+            let is_greeted = end.connection.remote_handshake().is_some();
+            if !is_greeted && id.side == 0 {
+                let (node, addr, dial) = (end.node, end.remote, end.dial);
+                self.not_understood(node, addr, dial);
             }
             self.hang_up(id);
             return;
@@ -406,16 +451,28 @@ impl World {
     fn end_of(&mut self, id: EndId) {
         let now = self.agenda.now();
         let Some(end) = self.open_end(id) else { return };
-        let (node, key, remote) = (end.node, end.key, end.remote);
-        let node = &mut self.nodes[node.0];
+        let (owner, key, remote, dial) = (end.node, end.key, end.remote, end.dial);
+        let node = &mut self.nodes[owner.0];
         match key {
             Some(key) => {
                 node.ends.remove(&key);
                 node.torrent
                     .handle_peer_disconnected(now, key, rarest_swarm::Ended::Closed);
             }
-            None if id.side == 0 => node.torrent.handle_dial_failed(now, remote),
+            None if id.side == 0 => self.not_understood(owner, remote, dial),
             None => {}
+        }
+    }
+
+    /// A dial came to nothing: perhaps the other node speaks otherwise.
+    fn not_understood(&mut self, from: NodeId, to: SocketAddr, dial: Dial) {
+        let now = self.agenda.now();
+        match dial.second {
+            Some(opening) => {
+                let second = None;
+                self.dial_so(from, to, Dial { opening, second });
+            }
+            None => self.nodes[from.0].torrent.handle_dial_failed(now, to),
         }
     }
 }
