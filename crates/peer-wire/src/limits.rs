@@ -62,7 +62,8 @@ pub const REJECT_GRACE: Duration = Duration::from_secs(15);
 pub const DEFAULT_REQUEST_QUEUE: u32 = 250;
 
 /// Requests of the peer that we hold, as we announce in `reqq`: 64 MiB of 16 KiB blocks, enough for a gigabit at 500 ms, as between
-/// continents over a satellite. A gigabit at 300 ms takes 2,289 of them. A request takes 12 bytes, so a peer can make us hold 48 KiB.
+/// continents over a satellite. A gigabit at 300 ms takes 2,289 of them. A request takes 12 bytes, and some 40 more while the peer cancels
+/// among them, so a peer can make us hold 250 KiB.
 pub const MAX_INCOMING_REQUESTS: u32 = 4096;
 
 /// Requests that we gave up but whose block may still come without being a fault. The oldest are forgotten first.

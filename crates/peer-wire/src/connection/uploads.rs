@@ -1,7 +1,10 @@
 //! The peer's requests: those that wait for the driver, and those it is reading.
 
-use std::collections::VecDeque;
+mod line;
 
+use std::collections::{HashMap, VecDeque};
+
+use line::Line;
 use rarest_metainfo::{Block, BlockRequest, PieceIndex};
 
 use crate::limits::{ALLOWED_FAST_SERVINGS, DEFAULT_REQUEST_QUEUE, MAX_ALLOWED_FAST};
@@ -9,11 +12,11 @@ use crate::limits::{ALLOWED_FAST_SERVINGS, DEFAULT_REQUEST_QUEUE, MAX_ALLOWED_FA
 /// Accepted requests of the peer, at most as many as we announced.
 #[derive(Debug)]
 pub(super) struct Uploads {
-    waiting: VecDeque<Block>,
+    waiting: Line,
     /// Taken by the driver and not answered yet.
-    in_service: VecDeque<Block>,
-    /// Requests of `waiting` and `in_service` that reach into the zeros behind their block.
-    padded: Vec<(Block, BlockRequest)>,
+    in_service: Line,
+    /// Requests of `waiting` and `in_service` that reach into the zeros behind their block, oldest first.
+    padded: HashMap<Block, VecDeque<BlockRequest>>,
     /// Pieces that the peer may request while we choke it.
     allowed_fast: Vec<Grant>,
     limit: usize,
@@ -29,9 +32,9 @@ struct Grant {
 impl Uploads {
     pub(super) fn new(limit: u32) -> Self {
         Self {
-            waiting: VecDeque::new(),
-            in_service: VecDeque::new(),
-            padded: Vec::new(),
+            waiting: Line::default(),
+            in_service: Line::default(),
+            padded: HashMap::new(),
             allowed_fast: Vec::new(),
             limit: limit.max(DEFAULT_REQUEST_QUEUE) as usize,
         }
@@ -45,9 +48,9 @@ impl Uploads {
     pub(super) fn push(&mut self, block: Block, request: BlockRequest) -> bool {
         let has_room = self.waiting.len() + self.in_service.len() < self.limit;
         if has_room {
-            self.waiting.push_back(block);
+            self.waiting.push(block);
             if request != block.into() {
-                self.padded.push((block, request));
+                self.padded.entry(block).or_default().push_back(request);
             }
         }
         has_room
@@ -55,8 +58,17 @@ impl Uploads {
 
     /// What the peer asked for, of a request that ends by being answered.
     pub(super) fn asked(&mut self, block: Block) -> BlockRequest {
-        let found = self.padded.iter().position(|(padded, _)| *padded == block);
-        found.map_or_else(|| block.into(), |index| self.padded.remove(index).1)
+        if self.padded.is_empty() {
+            return block.into();
+        }
+        let Some(requests) = self.padded.get_mut(&block) else {
+            return block.into();
+        };
+        let oldest = requests.pop_front();
+        if requests.is_empty() {
+            self.padded.remove(&block);
+        }
+        oldest.unwrap_or_else(|| block.into())
     }
 
     /// Number of requests that the driver can take.
@@ -66,19 +78,19 @@ impl Uploads {
 
     /// Hands the oldest request to the driver.
     pub(super) fn pop(&mut self) -> Option<Block> {
-        let block = self.waiting.pop_front()?;
-        self.in_service.push_back(block);
+        let block = self.waiting.pop()?;
+        self.in_service.push(block);
         Some(block)
     }
 
     /// The driver answers; `false` when the request was cancelled or choked away in the meantime.
     pub(super) fn finish(&mut self, block: Block) -> bool {
-        remove(&mut self.in_service, block)
+        self.in_service.remove(block)
     }
 
     /// The peer takes back a request; `false` when there is none.
     pub(super) fn cancel(&mut self, block: Block) -> bool {
-        remove(&mut self.waiting, block) || remove(&mut self.in_service, block)
+        self.waiting.remove(block) || self.in_service.remove(block)
     }
 
     /// We choke the peer: takes out the requests that end by it, oldest first.
@@ -90,7 +102,7 @@ impl Uploads {
             ..
         } = self;
         for requests in [in_service, waiting] {
-            requests.retain(|&block| {
+            requests.retain(|block| {
                 let stays = allowed_fast
                     .iter()
                     .any(|grant| grant.piece == block.piece());
@@ -105,7 +117,7 @@ impl Uploads {
     /// A piece is gone: takes out its requests, oldest first.
     pub(super) fn forget_piece(&mut self, piece: PieceIndex, mut ended: impl FnMut(Block)) {
         for requests in [&mut self.in_service, &mut self.waiting] {
-            requests.retain(|&block| {
+            requests.retain(|block| {
                 let stays = block.piece() != piece;
                 if !stays {
                     ended(block);
@@ -139,14 +151,4 @@ impl Uploads {
             true
         })
     }
-}
-
-/// Removes a request for `block`. Answers come mostly in order, so it is mostly the first; what is cancelled is mostly among the last.
-fn remove(requests: &mut VecDeque<Block>, block: Block) -> bool {
-    if requests.front() == Some(&block) {
-        requests.pop_front();
-        return true;
-    }
-    let found = requests.iter().rposition(|&request| request == block);
-    found.is_some_and(|index| requests.remove(index).is_some())
 }
