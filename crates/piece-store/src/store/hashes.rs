@@ -118,6 +118,13 @@ impl<S: Storage> PieceStore<S> {
         self.kept_trees().0.clear();
     }
 
+    /// Number of trees that are kept, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kept_trees_count(&self) -> usize {
+        self.kept_trees().0.len()
+    }
+
     /// The tree of a file of several pieces, from its piece layer up.
     fn tree(&self, pieces_root: &Sha256Digest) -> Result<Arc<Tree>, HashesError> {
         if let Some(tree) = self.kept_trees().get(pieces_root) {

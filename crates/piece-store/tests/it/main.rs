@@ -9,6 +9,7 @@ mod damage;
 mod faults;
 mod files;
 mod foreign;
+mod hashes;
 mod kill;
 mod made;
 mod model;

@@ -11,6 +11,7 @@ mod downloading;
 mod endgame;
 mod exchange;
 mod hashes;
+mod layers;
 mod magnets;
 mod marks;
 mod metadata;

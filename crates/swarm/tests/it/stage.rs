@@ -27,6 +27,8 @@ pub(crate) struct Stage {
     pub(crate) torrent: Torrent,
     pub(crate) geometry: Arc<Geometry>,
     pub(crate) now: Instant,
+    /// What stands in the handshakes of peers.
+    pub(crate) swarm: InfoHash,
     pub(crate) commands: BTreeMap<PeerKey, Vec<Command>>,
     pub(crate) whole: Vec<CompletePiece>,
     pub(crate) spilled: Vec<(Block, Bytes)>,
@@ -85,6 +87,7 @@ impl Stage {
             torrent: Torrent::new(config, start, now),
             geometry,
             now,
+            swarm: INFO_HASH,
             commands: BTreeMap::new(),
             whole: Vec::new(),
             spilled: Vec::new(),
@@ -98,6 +101,24 @@ impl Stage {
             requests: BTreeMap::new(),
             cancelled: BTreeSet::new(),
         };
+        stage.drain();
+        stage
+    }
+
+    /// A torrent of which only `known` is known. Peers come for its last swarm, that of v2 if it has one.
+    pub(crate) fn of(known: &Arc<Metainfo>) -> Self {
+        let geometry = Arc::clone(known.info().geometry());
+        let info_hashes = known.info_hashes();
+        let mut stage = Self::with(Config::default(), geometry, |start| {
+            start.info_hashes = info_hashes;
+            for piece in start.geometry.pieces() {
+                if known.piece_hash(piece).is_none() {
+                    start.hash_unknown.insert(piece);
+                }
+            }
+        });
+        stage.swarm = info_hashes.swarms().last().unwrap();
+        stage.torrent.set_metainfo(stage.now, Arc::clone(known));
         stage.drain();
         stage
     }
@@ -160,7 +181,7 @@ impl Stage {
     ) -> Result<PeerKey, Refused> {
         let handshake = Handshake {
             reserved: Reserved::NONE,
-            info_hash: INFO_HASH,
+            info_hash: self.swarm,
             peer_id,
         };
         let result = self
