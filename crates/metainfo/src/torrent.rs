@@ -14,8 +14,8 @@ use crate::merkle::{self, Tree};
 use crate::piece_hash::{PieceHash, SubtreeHash};
 use crate::url_list::UrlList;
 use crate::{
-    HostAddr, Info, InfoHashes, Magnet, MetainfoError, PartialLayer, PieceIndex, ProvenLayer,
-    Remark, Version,
+    HostAddr, Info, InfoHashes, Magnet, MetainfoError, PartialLayer, PieceIndex, PieceLeaves,
+    ProvenLayer, Remark, Version,
 };
 
 /// Longest torrent that [`Metainfo::parse`] reads, in bytes. It has room for 400,000 pieces; see [`ParseOptions`] for more.
@@ -276,6 +276,16 @@ impl Metainfo {
             height: piece_height(&self.info),
             data_length,
         })
+    }
+
+    /// What to ask peers for to tell which blocks of a piece are wrong. `None` where its v2 hash is not known, or it has no more than one
+    /// block.
+    #[must_use]
+    pub fn piece_leaves(&self, piece: PieceIndex) -> Option<PieceLeaves> {
+        let hash = self.v2_hash(piece)?;
+        let file = self.info.file_of_piece(piece)?;
+        let first = self.info.pieces_of(file.index()).next()?;
+        PieceLeaves::new(file.pieces_root()?, piece.get() - first.get(), hash)
     }
 
     /// Whether the v2 hashes of all pieces are known. Always so in v1 torrents.

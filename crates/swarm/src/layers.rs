@@ -9,7 +9,7 @@ use rarest_metainfo::{PartialLayer, PieceIndex, ProvenLayer, Sha256Digest};
 use rarest_peer_wire::HashRange;
 
 use crate::Priority;
-use crate::limits::{HASH_REST, HASH_TIMEOUT, MAX_HASH_REQUESTS_PER_PEER, MAX_REFUSED_LAYERS};
+use crate::limits::{HASH_REST, MAX_HASH_REQUESTS_PER_PEER, MAX_REFUSED_LAYERS};
 
 /// The layers that are missing.
 #[derive(Debug, Default)]
@@ -180,20 +180,37 @@ pub(crate) struct HashRequests {
     refused: BTreeSet<Sha256Digest>,
     /// When it may be asked again for what it refused.
     rests_until: Option<Instant>,
+    leaves: Giving,
+}
+
+/// Whether a peer gives leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Giving {
+    #[default]
+    Likely,
+    Refused,
 }
 
 #[derive(Debug)]
 struct InFlight {
     range: HashRange,
-    wanted: LayerRange,
+    wanted: Wanted,
     /// `None` when others were asked in its stead: it is late.
     deadline: Option<Instant>,
+}
+
+/// What hashes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Layer(LayerRange),
+    /// To tell which block of the piece is wrong.
+    Leaves(PieceIndex),
 }
 
 /// A request that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    pub(crate) wanted: LayerRange,
+    pub(crate) wanted: Wanted,
     pub(crate) was_late: bool,
 }
 
@@ -203,18 +220,35 @@ impl HashRequests {
         if self.rests_until.is_some_and(|until| until <= now) {
             self.rests_until = None;
             self.refused.clear();
+            self.leaves = Giving::Likely;
         }
         let has_room = self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
             && self.refused.len() < MAX_REFUSED_LAYERS;
         has_room.then_some(&self.refused)
     }
 
-    pub(crate) fn sent(&mut self, now: Instant, range: HashRange, wanted: LayerRange) {
+    pub(crate) fn sent(&mut self, range: HashRange, wanted: Wanted, deadline: Instant) {
         self.in_flight.push(InFlight {
             range,
             wanted,
-            deadline: Some(now + HASH_TIMEOUT),
+            deadline: Some(deadline),
         });
+    }
+
+    /// Number of requests that the peer has not answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether the peer may be asked for leaves. Many clients do not keep them.
+    pub(crate) fn gives_leaves(&self) -> bool {
+        self.leaves == Giving::Likely && self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
+    }
+
+    /// The peer does not give leaves.
+    pub(crate) fn refuses_leaves(&mut self, now: Instant) {
+        self.leaves = Giving::Refused;
+        self.rests_until.get_or_insert(now + HASH_REST);
     }
 
     /// The peer answered, one way or the other.
@@ -237,7 +271,7 @@ impl HashRequests {
     }
 
     /// Requests that are to be asked of others; an answer is still taken.
-    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<LayerRange> {
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Wanted> {
         let mut overdue = Vec::new();
         for asked in &mut self.in_flight {
             if asked.deadline.is_some_and(|deadline| deadline <= now) {
@@ -245,14 +279,17 @@ impl HashRequests {
                 overdue.push(asked.wanted);
             }
         }
-        for range in &overdue {
-            self.refuses(now, range.pieces_root);
+        for wanted in &overdue {
+            match wanted {
+                Wanted::Layer(range) => self.refuses(now, range.pieces_root),
+                Wanted::Leaves(_) => self.refuses_leaves(now),
+            }
         }
         overdue
     }
 
     /// What this peer alone is asked for.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = LayerRange> + '_ {
+    pub(crate) fn pending(&self) -> impl Iterator<Item = Wanted> + '_ {
         let pending = self
             .in_flight
             .iter()

@@ -72,6 +72,22 @@ pub const MAX_HASH_REQUESTS_PER_PEER: usize = 4;
 /// A peer that has not answered a hash request for so long is left waiting, and others are asked. The answer to one request has 16 KiB.
 pub const HASH_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A peer that has not sent the leaves of a piece for so long is left waiting, and another is asked.
+pub const LEAVES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A corrupt piece waits so long for its leaves, with all of its blocks. Then all of it is fetched again, of one peer.
+pub const DISPUTE_TIME: Duration = Duration::from_secs(12);
+
+/// Corrupt pieces that wait for their leaves: they hold memory. All of any others is fetched again at once.
+pub const MAX_DISPUTES: usize = 4;
+
+/// Peers that are asked for the leaves of one piece.
+pub const MAX_LEAF_ATTEMPTS: usize = 4;
+
+/// Pieces that must be right in a row after a corrupt one, until leaves are no longer asked for in advance. They cost 32 bytes a block on the
+/// line, and a hash more of each block.
+pub const WATCHED_PIECES: u32 = 256;
+
 /// Files whose hashes a peer would not give, until it is asked for none any more for a while: it most likely has none at all.
 pub const MAX_REFUSED_LAYERS: usize = 32;
 

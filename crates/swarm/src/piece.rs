@@ -43,6 +43,8 @@ pub(crate) enum Stage {
     Completing,
     /// Whole, but the store failed; waits until it recovers.
     Stalled,
+    /// Whole and corrupt; waits until it is known which blocks are wrong.
+    Disputed,
     /// Its hash is not known: nothing is asked for, and what came waits, on disk where memory is short.
     Withheld,
 }
@@ -317,6 +319,33 @@ impl Piece {
             self.missing += 1;
             self.buffered -= length;
         }
+    }
+
+    /// Gives up blocks that are in memory and not on their way to the disk.
+    pub(crate) fn discard(&mut self, numbers: &[u32]) {
+        for &number in numbers {
+            let state = &mut self.blocks[number as usize];
+            if let State::Gathered {
+                data,
+                spilling: false,
+                ..
+            } = state
+            {
+                self.buffered -= data.len() as u64;
+                self.missing += 1;
+                *state = State::Free;
+                self.free.insert(number);
+            }
+        }
+    }
+
+    /// The blocks in memory, and who sent them.
+    pub(crate) fn gathered(&self) -> impl Iterator<Item = (u32, &Bytes, IpAddr)> + '_ {
+        let blocks = (0..).zip(&self.blocks);
+        blocks.filter_map(|(number, state)| match state {
+            State::Gathered { data, from, .. } => Some((number, data, *from)),
+            _ => None,
+        })
     }
 
     /// What was on disk is gone.

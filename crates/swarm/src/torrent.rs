@@ -5,6 +5,7 @@ mod consistency;
 mod events;
 mod exchange;
 mod hashes;
+mod leaves;
 mod marks;
 mod metadata;
 mod news;
@@ -36,6 +37,7 @@ use crate::suspicion::Suspicion;
 use crate::web_seeds::WebSeeds;
 use crate::{Config, PeerSource, Priority, Start, UploadSlots};
 use hashes::Hashes;
+use leaves::Leaves;
 use metadata::Metadata;
 use news::News;
 use serving_hashes::Serving;
@@ -78,6 +80,7 @@ pub struct Torrent {
     endgame: Endgame,
     fetchable: Fetchable,
     hashes: Hashes,
+    leaves: Leaves,
     serving: Serving,
     disk: Disk,
     /// What peers were told of what we want.
@@ -161,6 +164,7 @@ impl Torrent {
             endgame: Endgame::NotYet,
             fetchable: Fetchable::Something,
             hashes: Hashes::unknown(now),
+            leaves: Leaves::default(),
             serving: Serving::none(now),
             disk: Disk::Known,
             role: Role::Downloader,

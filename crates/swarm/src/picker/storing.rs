@@ -98,6 +98,76 @@ impl Picker {
         contributors
     }
 
+    /// Who sent each block of a begun piece.
+    pub(crate) fn contributors(&self, index: PieceIndex) -> Vec<Option<IpAddr>> {
+        self.begun
+            .get(&index)
+            .map(Piece::contributors)
+            .unwrap_or_default()
+    }
+
+    /// Whether one address sent all of a piece, as far as that is known.
+    pub(crate) fn has_one_contributor(&self, index: PieceIndex) -> bool {
+        let mut known: Vec<_> = self.contributors(index).into_iter().flatten().collect();
+        known.dedup();
+        known.len() == 1 && !self.has_unknown_contributor(index)
+    }
+
+    /// A corrupt piece keeps its blocks until it is known which of them are wrong.
+    pub(crate) fn dispute(&mut self, index: PieceIndex) {
+        self.change(index, |piece| {
+            if piece.stage == Stage::Completing {
+                piece.stage = Stage::Disputed;
+            }
+        });
+    }
+
+    /// It is not found out: the piece is as it was when the store found it to be corrupt.
+    pub(crate) fn give_up_dispute(&mut self, index: PieceIndex) {
+        self.change(index, |piece| {
+            if piece.stage == Stage::Disputed {
+                piece.stage = Stage::Completing;
+            }
+        });
+    }
+
+    /// These blocks are wrong, and all others in memory right. What was on disk does not count any more.
+    pub(crate) fn end_dispute(&mut self, index: PieceIndex, wrong: &[u32]) {
+        self.change(index, |piece| {
+            if piece.stage == Stage::Disputed {
+                piece.stage = Stage::Gathering;
+                piece.lose_spilled();
+                piece.discard(wrong);
+            }
+        });
+    }
+
+    /// These blocks of a piece in the making are wrong. Whether they could be taken away.
+    pub(crate) fn discard(&mut self, index: PieceIndex, wrong: &[u32]) -> bool {
+        let discarded = self.change(index, |piece| {
+            let may_discard = piece.may_spill();
+            if may_discard {
+                piece.discard(wrong);
+            }
+            may_discard
+        });
+        discarded == Some(true)
+    }
+
+    /// Whether blocks of the piece are on disk.
+    pub(crate) fn has_spilled(&self, index: PieceIndex) -> bool {
+        let piece = self.begun.get(&index);
+        piece.is_some_and(|piece| piece.spilled().next().is_some())
+    }
+
+    /// The blocks of a piece that are in memory, and who sent them.
+    pub(crate) fn gathered(
+        &self,
+        index: PieceIndex,
+    ) -> impl Iterator<Item = (u32, &Bytes, IpAddr)> + '_ {
+        self.begun.get(&index).into_iter().flat_map(Piece::gathered)
+    }
+
     /// Who lied about a piece is known: it may be asked of anyone again.
     pub(crate) fn trust_again(&mut self, index: PieceIndex) {
         if self.alone.remove(&index)

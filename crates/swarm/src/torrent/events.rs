@@ -12,6 +12,7 @@ use rarest_peer_wire::{Extension, Reserved, allowed_fast_set};
 use super::Torrent;
 use crate::has::Has;
 use crate::limits::ALLOWED_FAST;
+use crate::output::BanReason;
 use crate::peers::Permission;
 use crate::piece::PeerSlot;
 use crate::{Direction, PeerKey};
@@ -151,6 +152,15 @@ impl Torrent {
         if !was_asked || data.len() as u64 != bytes {
             return;
         }
+        let from = peer.addr.ip();
+        if self.is_false(block, &data) {
+            self.picker.returned(slot, block);
+            self.wasted += bytes;
+            return self.punish(now, from, BanReason::CorruptBlock(block));
+        }
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return;
+        };
         peer.last_use = now;
         peer.download.add(now, bytes);
         self.download.add(now, bytes);

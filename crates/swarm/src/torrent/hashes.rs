@@ -10,8 +10,8 @@ use rarest_peer_wire::connection::Command;
 use rarest_peer_wire::{Handshake, HashRange, Reserved};
 
 use super::Torrent;
-use crate::layers::{Found, HashRequests, LayerRange, MissingLayers};
-use crate::limits::LAYERS_INTERVAL;
+use crate::layers::{Ended, Found, HashRequests, LayerRange, MissingLayers, Wanted};
+use crate::limits::{HASH_TIMEOUT, LAYERS_INTERVAL};
 use crate::output::{BanReason, Output};
 use crate::piece::PeerSlot;
 use crate::{Direction, Priority};
@@ -116,7 +116,7 @@ impl Torrent {
             && let Some(wanted) = self.hashes.missing.take(refused)
             && let Some(range) = self.hashes.missing.request(wanted)
         {
-            requests.sent(now, range, wanted);
+            requests.sent(range, Wanted::Layer(wanted), now + HASH_TIMEOUT);
             self.command(slot, Command::RequestHashes(Box::new(range)));
         }
     }
@@ -128,74 +128,96 @@ impl Torrent {
         range: &HashRange,
         hashes: &[u8],
     ) {
-        let Some(peer) = self.peers.get_mut(slot) else {
-            return;
-        };
-        let Some(requests) = &mut peer.hash_requests else {
-            return;
-        };
-        let Some(ended) = requests.ended(range) else {
+        let Some(ended) = self.hash_request_ended(slot, range) else {
             return;
         };
         let (chunks, _) = hashes.as_chunks();
         let answer: Vec<_> = chunks.iter().copied().map(Sha256Digest).collect();
-        match self.hashes.missing.add(ended.wanted, &answer) {
+        match ended.wanted {
+            Wanted::Layer(range) => self.layer_came(now, slot, range, ended.was_late, &answer),
+            Wanted::Leaves(piece) => self.leaves_came(now, slot, piece, answer),
+        }
+    }
+
+    fn layer_came(
+        &mut self,
+        now: Instant,
+        slot: PeerSlot,
+        range: LayerRange,
+        was_late: bool,
+        answer: &[Sha256Digest],
+    ) {
+        match self.hashes.missing.add(range, answer) {
             Ok(found) => {
-                peer.last_use = now;
+                self.used(now, slot);
                 self.hashes.found.extend(found);
             }
             Err(error) => {
-                requests.refuses(now, ended.wanted.pieces_root);
-                let ip = peer.addr.ip();
-                if !ended.was_late {
-                    self.give_back_hashes(now, &[ended.wanted]);
-                }
+                let ip = self.peers.get(slot).map(|peer| peer.addr.ip());
+                self.layer_refused(now, slot, range, was_late);
                 // What does not lead to the root is a lie. A wrong number of hashes may be another reading of the BEP.
-                if error == ProofError::WrongRoot {
-                    self.punish(now, ip, BanReason::WrongHashes(ended.wanted.pieces_root));
+                if let (ProofError::WrongRoot, Some(ip)) = (error, ip) {
+                    self.punish(now, ip, BanReason::WrongHashes(range.pieces_root));
                 }
             }
         }
     }
 
     pub(super) fn hashes_returned(&mut self, now: Instant, slot: PeerSlot, range: &HashRange) {
-        let Some(peer) = self.peers.get_mut(slot) else {
+        let Some(ended) = self.hash_request_ended(slot, range) else {
             return;
         };
-        let Some(requests) = &mut peer.hash_requests else {
-            return;
-        };
-        if let Some(ended) = requests.ended(range) {
-            requests.refuses(now, ended.wanted.pieces_root);
-            if !ended.was_late {
-                self.give_back_hashes(now, &[ended.wanted]);
-            }
+        match ended.wanted {
+            Wanted::Layer(range) => self.layer_refused(now, slot, range, ended.was_late),
+            // Others were asked when it was late.
+            Wanted::Leaves(_) if ended.was_late => {}
+            Wanted::Leaves(piece) => self.leaves_refused(now, slot, piece),
+        }
+    }
+
+    fn hash_request_ended(&mut self, slot: PeerSlot, range: &HashRange) -> Option<Ended> {
+        let requests = self.peers.get_mut(slot)?.hash_requests.as_mut()?;
+        requests.ended(range)
+    }
+
+    fn layer_refused(&mut self, now: Instant, slot: PeerSlot, range: LayerRange, was_late: bool) {
+        if let Some(peer) = self.peers.get_mut(slot)
+            && let Some(requests) = &mut peer.hash_requests
+        {
+            requests.refuses(now, range.pieces_root);
+        }
+        if !was_late {
+            self.give_back_hashes(now, &[Wanted::Layer(range)]);
         }
     }
 
     /// Asks others for what peers owe too long, and again those that refused long ago.
     pub(super) fn check_hash_requests(&mut self, now: Instant) {
-        if self.hashes.missing.is_empty() {
+        if self.info_hashes.v2.is_none() {
             return;
         }
         for slot in self.peers.slots() {
             if let Some(peer) = self.peers.get_mut(slot)
                 && let Some(requests) = &mut peer.hash_requests
             {
-                for range in requests.take_overdue(now) {
-                    self.hashes.missing.give_back(range);
-                }
+                let overdue = requests.take_overdue(now);
+                self.give_back_hashes(now, &overdue);
             }
         }
+        self.check_disputes(now);
         self.ask_all_for_hashes(now);
     }
 
-    pub(super) fn give_back_hashes(&mut self, now: Instant, ranges: &[LayerRange]) {
-        if ranges.is_empty() {
+    /// Whoever was asked does not answer, or not in time.
+    pub(super) fn give_back_hashes(&mut self, now: Instant, wanted: &[Wanted]) {
+        if wanted.is_empty() {
             return;
         }
-        for &range in ranges {
-            self.hashes.missing.give_back(range);
+        for &wanted in wanted {
+            match wanted {
+                Wanted::Layer(range) => self.hashes.missing.give_back(range),
+                Wanted::Leaves(piece) => self.ask_others_for_leaves(now, piece),
+            }
         }
         self.ask_all_for_hashes(now);
     }
@@ -227,7 +249,13 @@ impl Torrent {
     pub(super) fn assert_hashes_consistent(&self) {
         let peers = self.peers.iter();
         let requests = peers.filter_map(|(_, peer)| peer.hash_requests.as_ref());
-        let asked: Vec<_> = requests.flat_map(HashRequests::pending).collect();
+        let asked: Vec<_> = requests
+            .flat_map(HashRequests::pending)
+            .filter_map(|wanted| match wanted {
+                Wanted::Layer(range) => Some(range),
+                Wanted::Leaves(_) => None,
+            })
+            .collect();
         self.hashes.missing.assert_consistent(&asked);
     }
 }

@@ -157,6 +157,7 @@ impl Torrent {
         if was_fetchable {
             self.fetched_no_more(now, piece);
         }
+        self.forget_leaves(piece);
         self.note_news(piece);
         for (ip, number) in self.suspicion.verified(piece, digests) {
             let block = block_at(&self.geometry, piece, number);
@@ -182,12 +183,25 @@ impl Torrent {
     }
 
     fn corrupt_piece(&mut self, now: Instant, piece: PieceIndex, digests: &[BlockDigest]) {
-        let has_unknown = self.picker.has_unknown_contributor(piece);
-        let contributors = self.picker.corrupt(piece);
-        if contributors.is_empty() {
+        if !self.picker.is_completing(piece) {
             return;
         }
         self.event(TorrentEvent::PieceCorrupt(piece));
+        if !self.picker.has_one_contributor(piece) && self.dispute(now, piece, digests) {
+            return;
+        }
+        self.fetch_corrupt_again(now, piece, digests);
+    }
+
+    /// All of a corrupt piece is fetched again, of one peer alone, unless it is known who lied.
+    pub(super) fn fetch_corrupt_again(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        digests: &[BlockDigest],
+    ) {
+        let has_unknown = self.picker.has_unknown_contributor(piece);
+        let contributors = self.picker.corrupt(piece);
         let verdict = self
             .suspicion
             .corrupt(piece, &contributors, has_unknown, digests);

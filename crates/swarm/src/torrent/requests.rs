@@ -79,6 +79,7 @@ impl Torrent {
         } else {
             self.hungry.remove(&slot);
         }
+        self.watch_asked(now, &blocks);
         for block in blocks {
             self.command(slot, Command::Request(block));
         }

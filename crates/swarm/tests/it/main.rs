@@ -12,6 +12,7 @@ mod endgame;
 mod exchange;
 mod hashes;
 mod layers;
+mod leaves;
 mod magnets;
 mod marks;
 mod metadata;
