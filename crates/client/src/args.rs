@@ -153,6 +153,9 @@ pub(crate) struct Network {
     /// Whether connections to peers are encrypted (MSE)
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Encryption::Tolerate)]
     pub(crate) encryption: Encryption,
+    /// Do not look for peers in the local network, nor tell it of torrents
+    #[arg(long)]
+    pub(crate) no_local_discovery: bool,
     /// Certificates (PEM) of authorities to trust beside the system's, for https: trackers
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,

@@ -109,6 +109,7 @@ async fn session(folder: &Path) -> Result<Session> {
     Ok(Session::builder()
         .download_dir(folder)
         .listen_addresses([here])
+        .without_local_discovery()
         .build()
         .await?)
 }

@@ -63,6 +63,9 @@ pub(crate) fn builder(network: &Network, authorities: Option<&Authorities>) -> B
             download: rate(network.limit_down),
             upload: rate(network.limit_up),
         });
+    if network.no_local_discovery {
+        builder = builder.without_local_discovery();
+    }
     if let Some(Authorities { pem }) = authorities {
         builder = builder.tracker_root_certificates(pem.clone());
     }

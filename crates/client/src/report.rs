@@ -62,6 +62,8 @@ pub(crate) enum Report {
     PeerDisconnected { peer: SocketAddr, reason: String },
     /// A peer is not talked to any more.
     PeerBanned { address: IpAddr, reason: String },
+    /// A web seed is not asked any more, for now or for ever.
+    WebSeedFailed { url: String, reason: String },
     /// A piece is verified and written.
     PieceCompleted {
         piece: u32,
@@ -162,6 +164,7 @@ impl Report {
             TorrentEvent::PeerDisconnected { peer, reason } => {
                 Self::PeerDisconnected { peer, reason }
             }
+            TorrentEvent::WebSeedFailed { url, reason } => Self::WebSeedFailed { url, reason },
             TorrentEvent::PeerBanned { address, reason } => Self::PeerBanned {
                 address,
                 reason: ban_reason(reason),
@@ -359,6 +362,7 @@ impl fmt::Display for Report {
                 write!(f, "peer {peer} cannot be reached: {reason}")
             }
             Self::PeerDisconnected { peer, reason } => write!(f, "peer {peer} gone: {reason}"),
+            Self::WebSeedFailed { url, reason } => write!(f, "web seed {url}: {reason}"),
             Self::PeerBanned { address, reason } => write!(f, "peer {address} banned: {reason}"),
             Self::PieceCompleted {
                 piece,

@@ -79,12 +79,20 @@ pub(crate) struct Config {
     pub(crate) storage_retry: Duration,
     pub(crate) event_capacity: usize,
     pub(crate) announcing: Announcing,
+    pub(crate) local_discovery: Discovery,
     pub(crate) tracker_roots_pem: Vec<u8>,
 }
 
 /// Whether trackers are told about us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Announcing {
+    On,
+    Off,
+}
+
+/// Whether the local network is told about us, and listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discovery {
     On,
     Off,
 }
@@ -110,6 +118,7 @@ impl Default for Builder {
                 storage_retry: DEFAULT_STORAGE_RETRY,
                 event_capacity: DEFAULT_EVENT_CAPACITY,
                 announcing: Announcing::On,
+                local_discovery: Discovery::On,
                 tracker_roots_pem: Vec::new(),
             },
         }
@@ -228,6 +237,13 @@ impl Builder {
     /// Tells no tracker about us and asks none for peers.
     pub fn without_trackers(mut self) -> Self {
         self.config.announcing = Announcing::Off;
+        self
+    }
+
+    /// Neither tells the local network about torrents nor listens to what others there tell (BEP 14). Private torrents are never told. By
+    /// default, all networks of the [listen addresses](Self::listen_addresses) are.
+    pub fn without_local_discovery(mut self) -> Self {
+        self.config.local_discovery = Discovery::Off;
         self
     }
 

@@ -13,6 +13,7 @@ mod handle;
 mod handshaking;
 mod limiter;
 mod listener;
+mod local_discovery;
 mod memory;
 mod peer_task;
 mod priority;

@@ -16,12 +16,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::add::{AddOptions, AddTorrent, TorrentSource};
 use crate::announcer::Announcer;
-use crate::config::Config;
+use crate::config::{Config, Discovery};
 use crate::disk::Disk;
 use crate::encryption::Openings;
 use crate::events::Publisher;
 use crate::limiter::Limiter;
 use crate::listener::Strangers;
+use crate::local_discovery::LocalDiscovery;
 use crate::memory::{BufferPool, MemoryBudget};
 use crate::registry::{Entry, Registry};
 use crate::torrent_task::{Driver, Seeker};
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     /// How peers are dialled.
     pub(crate) openings: Openings,
     pub(crate) announcer: Announcer,
+    pub(crate) local_discovery: LocalDiscovery,
     /// Asks web seeds.
     pub(crate) web: rarest_http::Client,
     pub(crate) tasks: TaskTracker,
@@ -118,6 +120,13 @@ impl Session {
             Extensions::only([Extension::DontHave, Extension::Metadata, Extension::Pex]);
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
         let (announcer, announcing) = Announcer::new(&config)?;
+        let (local_discovery, discovering) = match config.local_discovery {
+            Discovery::On => {
+                let (local_discovery, discovering) = LocalDiscovery::new();
+                (local_discovery, Some(discovering))
+            }
+            Discovery::Off => (LocalDiscovery::off(), None),
+        };
         let web = rarest_http::Client::new(rarest_http::Config {
             connections_per_host: WEB_CONNECTIONS_PER_HOST,
             read_ahead: WEB_READ_AHEAD,
@@ -147,6 +156,7 @@ impl Session {
             strangers: Arc::default(),
             openings: Openings::new(config.encryption.outgoing),
             announcer,
+            local_discovery,
             web,
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -159,6 +169,9 @@ impl Session {
                 .spawn(listener::accept_peers(Arc::clone(&shared), listener));
         }
         shared.tasks.spawn(announcing.run(Arc::clone(&shared)));
+        if let Some(discovering) = discovering {
+            shared.tasks.spawn(discovering.run(Arc::clone(&shared)));
+        }
         Ok(Self {
             _end: Arc::new(EndOnDrop(Arc::clone(&shared))),
             shared,

@@ -533,6 +533,8 @@ impl Driver {
             Leave::ShutDown => self.save_resume_data().await,
             Leave::Removed(departure) => {
                 self.shared.announcer.remove(self.entry.id);
+                let hashes = self.metainfo.info_hashes();
+                self.shared.local_discovery.stop(hashes);
                 self.shared.registry.remove(&self.entry);
                 self.tell(TorrentEvent::Removed);
                 self.shared.events.close_torrent(self.entry.id);

@@ -20,6 +20,17 @@ pub(crate) use words;
 
 fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rarest"));
+    let mut arguments = arguments.into_iter();
+    if let Some(first) = arguments.next() {
+        let trades = ["download", "seed"]
+            .map(OsStr::new)
+            .contains(&first.as_ref());
+        command.arg(first);
+        if trades {
+            // Tests that run side by side are not to help each other.
+            command.arg("--no-local-discovery");
+        }
+    }
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rarest_swarm::PeerSource;
+use rarest_swarm::{PeerSource, Privacy};
 use rarest_web_seed::Location;
 use tokio::sync::oneshot;
 
@@ -73,6 +73,8 @@ impl Driver {
         if let Some(torrent) = self.machine() {
             torrent.pause(now());
             self.shared.announcer.stop(self.entry.id);
+            let hashes = self.metainfo.info_hashes();
+            self.shared.local_discovery.stop(hashes);
         }
         self.observed.changed();
     }
@@ -99,6 +101,12 @@ impl Driver {
         {
             torrent.resume(now());
             self.shared.announcer.start(&self.entry);
+            let hashes = self.metainfo.info_hashes();
+            match self.privacy() {
+                Privacy::Public => self.shared.local_discovery.start(hashes),
+                // As a magnet link it did not say so.
+                Privacy::Private => self.shared.local_discovery.stop(hashes),
+            }
         }
     }
 }

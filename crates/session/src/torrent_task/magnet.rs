@@ -156,6 +156,8 @@ impl Seeker {
         if self.wish == Wish::Run && matches!(self.prospect, Prospect::Open) {
             self.machine.resume(now());
             self.shared.announcer.start(&self.entry);
+            let hashes = self.magnet.info_hashes();
+            self.shared.local_discovery.start(hashes);
         }
     }
 
@@ -212,6 +214,8 @@ impl Seeker {
                 if std::mem::replace(&mut self.wish, Wish::Pause) == Wish::Run {
                     self.machine.pause(now);
                     self.shared.announcer.stop(self.entry.id);
+                    let hashes = self.magnet.info_hashes();
+                    self.shared.local_discovery.stop(hashes);
                     self.publish_stats(now);
                     self.tell(TorrentEvent::Paused);
                 }
@@ -380,6 +384,8 @@ impl Seeker {
         self.prospect = Prospect::Hopeless;
         self.machine.pause(now());
         self.shared.announcer.stop(self.entry.id);
+        let hashes = self.magnet.info_hashes();
+        self.shared.local_discovery.stop(hashes);
         self.publish_stats(now());
         self.entry.set_phase(Phase::Failed(Box::new(why)));
     }
@@ -388,6 +394,8 @@ impl Seeker {
         if self.options.initial == InitialState::PausedAtMetadata {
             self.wish = Wish::Pause;
             self.shared.announcer.stop(self.entry.id);
+            let hashes = self.magnet.info_hashes();
+            self.shared.local_discovery.stop(hashes);
         }
         self.options.initial = match self.wish {
             Wish::Run => InitialState::Running,
@@ -540,6 +548,8 @@ impl Seeker {
             return;
         };
         self.shared.announcer.remove(self.entry.id);
+        let hashes = self.magnet.info_hashes();
+        self.shared.local_discovery.stop(hashes);
         self.shared.registry.remove(&self.entry);
         self.tell(TorrentEvent::Removed);
         self.shared.events.close_torrent(self.entry.id);

@@ -11,6 +11,7 @@ mod hashes;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod local_discovery;
 mod magnets;
 mod marks;
 mod resume;

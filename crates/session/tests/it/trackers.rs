@@ -19,6 +19,7 @@ fn announcing(folder: &Path) -> Builder {
     Session::builder()
         .download_dir(folder)
         .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
+        .without_local_discovery()
 }
 
 /// A torrent with these trackers, each in a tier of its own.

@@ -192,6 +192,7 @@ pub(crate) fn local(folder: &Path) -> SessionBuilder {
         .download_dir(folder)
         .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
         .without_trackers()
+        .without_local_discovery()
 }
 
 /// Fails rather than waits for ever.
