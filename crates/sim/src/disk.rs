@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
-use rarest_metainfo::{Block, Builder, FileIndex, Metainfo, Version};
+use rarest_metainfo::{Block, Builder, FileIndex, Metainfo, Sha256Digest, Version};
+use rarest_peer_wire::HashRange;
 use rarest_piece_store::{
     BlockDigests, CompleteError, MemoryStorage, Part, PieceStore, Stamp, Storage, StoreError,
     WholePiece,
@@ -38,7 +39,18 @@ impl Content {
     pub fn random(seed: u64, length: usize, piece_length: u32) -> Self {
         let mut bytes = vec![0; length];
         Xoshiro256PlusPlus::seed_from_u64(seed).fill_bytes(&mut bytes);
-        Self::new(bytes, piece_length, Kind::Random)
+        Self::new(Version::V1, bytes, piece_length, Kind::Random)
+    }
+
+    /// The same, as a torrent of v2 alone (BEP 52).
+    ///
+    /// # Panics
+    /// When there are no bytes, or no torrent has such pieces.
+    #[must_use]
+    pub fn random_v2(seed: u64, length: usize, piece_length: u32) -> Self {
+        let mut bytes = vec![0; length];
+        Xoshiro256PlusPlus::seed_from_u64(seed).fill_bytes(&mut bytes);
+        Self::new(Version::V2, bytes, piece_length, Kind::Random)
     }
 
     /// Zeros, which nodes need not store: for long runs over fast lines.
@@ -47,11 +59,11 @@ impl Content {
     /// When there are no bytes, or no torrent has such pieces.
     #[must_use]
     pub fn zeros(length: usize, piece_length: u32) -> Self {
-        Self::new(vec![0; length], piece_length, Kind::Zeros)
+        Self::new(Version::V1, vec![0; length], piece_length, Kind::Zeros)
     }
 
-    fn new(bytes: Vec<u8>, piece_length: u32, kind: Kind) -> Self {
-        let metainfo = Builder::new(Version::V1)
+    fn new(version: Version, bytes: Vec<u8>, piece_length: u32, kind: Kind) -> Self {
+        let metainfo = Builder::new(version)
             .piece_length(piece_length)
             .build_from_bytes("simulated", &bytes)
             .expect("the caller chose a length and a piece length that fit");
@@ -59,6 +71,16 @@ impl Content {
             metainfo: Arc::new(metainfo),
             bytes: bytes.into(),
             kind,
+        }
+    }
+
+    /// The torrent as a node knows it that lacks the piece layers.
+    pub(crate) fn without_layers(&self) -> Self {
+        let raw = self.metainfo.info().raw().clone();
+        let bare = Metainfo::from_info(raw, &self.metainfo.magnet());
+        Self {
+            metainfo: Arc::new(bare.expect("it is the same torrent")),
+            ..self.clone()
         }
     }
 }
@@ -217,6 +239,13 @@ impl Disk {
             Ok(()) => SpillResult::Written,
             Err(_) => SpillResult::StoreFailed,
         }
+    }
+
+    /// Hashes for a peer, or nothing when there are none.
+    pub(crate) fn hashes(&self, range: &HashRange) -> Option<Bytes> {
+        let root = Sha256Digest(range.pieces_root);
+        let hashes = self.store.hashes(&root, &range.request()).ok()?;
+        Some(hashes.iter().flat_map(|hash| hash.0).collect())
     }
 
     /// The bytes of verified blocks, or nothing when they cannot be read.

@@ -14,5 +14,5 @@ pub use disk::{Content, DiskModel, Reads};
 pub use encryption::Encryption;
 pub use log::Log;
 pub use network::{Link, Network};
-pub use swarm::{Dialect, Habit, Introduction, NodeId, NodeModel, Serving};
+pub use swarm::{Dialect, Habit, Introduction, Knowledge, NodeId, NodeModel, Serving};
 pub use world::{Unfinished, World};

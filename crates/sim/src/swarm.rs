@@ -36,6 +36,8 @@ pub struct NodeModel {
     pub encryption: Encryption,
     /// What it has when it joins.
     pub serving: Serving,
+    /// What it knows of the torrent when it joins.
+    pub knowledge: Knowledge,
     /// Whom it knows of.
     pub introduction: Introduction,
     /// When it joins.
@@ -88,6 +90,15 @@ pub enum Introduction {
     Acquaintances(Vec<NodeId>),
 }
 
+/// What a node knows of the torrent when it joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// Everything.
+    Everything,
+    /// Of a v2 torrent, what a magnet link leads to: all but the piece layers, which peers must give.
+    WithoutLayers,
+}
+
 impl NodeModel {
     /// A seed on fibre.
     #[must_use]
@@ -108,6 +119,7 @@ impl NodeModel {
             dialect: Dialect::Modern,
             encryption: Encryption::Unknown,
             serving: Serving::Nothing,
+            knowledge: Knowledge::Everything,
             introduction: Introduction::Tracker,
             joins_after: Duration::ZERO,
             request_queue: MAX_INCOMING_REQUESTS,
@@ -244,6 +256,11 @@ impl Node {
         seed: u64,
         now: Instant,
     ) -> Self {
+        let known = match model.knowledge {
+            Knowledge::Everything => content.clone(),
+            Knowledge::WithoutLayers => content.without_layers(),
+        };
+        let content = &known;
         let number = u32::try_from(id.0).expect("few nodes");
         // Every node has an address in a network of its own.
         let addr = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + (number << 8)), PORT));
@@ -268,8 +285,14 @@ impl Node {
             seed: seed.wrapping_add(u64::from(number)),
             ..Config::default()
         };
+        let mut hash_unknown = Bitfield::empty(&geometry);
+        for piece in geometry.pieces() {
+            if content.metainfo.piece_hash(piece).is_none() {
+                hash_unknown.insert(piece);
+            }
+        }
         let start = Start {
-            hash_unknown: Bitfield::empty(&geometry),
+            hash_unknown,
             geometry,
             info_hashes: content.metainfo.info_hashes(),
             peer_id,
@@ -281,8 +304,10 @@ impl Node {
         connection.listen_port = Some(PORT);
         connection.extensions = Extensions::only([Extension::DontHave, Extension::Pex]);
         connection.max_incoming_requests = model.request_queue;
+        let mut torrent = Torrent::new(config, start, now);
+        torrent.set_metainfo(now, Arc::clone(&content.metainfo));
         Self {
-            torrent: Torrent::new(config, start, now),
+            torrent,
             addr,
             disk,
             config: Arc::new(connection),

@@ -13,9 +13,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rarest_metainfo::{Block, Geometry, PieceIndex};
+use rarest_peer_wire::HashRange;
 use rarest_peer_wire::connection::{CloseReason, Command};
 use rarest_swarm::{
-    Ended, Output, PeerSource, PeerStats, PieceResult, SpillResult, Stats, Torrent, TorrentEvent,
+    Ended, Output, PeerKey, PeerSource, PeerStats, PieceResult, SpillResult, Stats, Torrent,
+    TorrentEvent,
 };
 
 use crate::clock::Agenda;
@@ -102,6 +104,12 @@ enum Happening {
         end: EndId,
         blocks: Vec<Block>,
         bytes: Vec<Bytes>,
+    },
+    HashesRead {
+        node: NodeId,
+        peer: PeerKey,
+        range: Box<HashRange>,
+        hashes: Option<Bytes>,
     },
     RetryStore(NodeId),
     ChangeMind(NodeId),
@@ -327,6 +335,12 @@ impl World {
                 result,
             } => self.spilled(node, &blocks, result),
             Happening::Read { end, blocks, bytes } => self.blocks_read(end, &blocks, bytes),
+            Happening::HashesRead {
+                node,
+                peer,
+                range,
+                hashes,
+            } => self.hashes_read(node, peer, range, hashes),
             Happening::RetryStore(node) => self.retry_store(node),
             Happening::ChangeMind(node) => self.change_mind(node),
         }
@@ -435,6 +449,24 @@ impl World {
                 };
                 self.agenda.plan(at, done);
             }
+            Output::HashesFound { metainfo, pieces } => {
+                self.note(format_args!("node {} learns {} hashes", id.0, pieces.len()));
+                let node = &mut self.nodes[id.0];
+                node.disk.store().set_metainfo(metainfo);
+                node.torrent.handle_hashes_known(now, &pieces);
+            }
+            Output::AnswerHashes { peer, range } => {
+                let hashes = self.nodes[id.0].disk.hashes(&range);
+                let hashes = hashes.map(|hashes| self.as_told(id, hashes));
+                let at = self.nodes[id.0].disk.done_at(now);
+                let read = Happening::HashesRead {
+                    node: id,
+                    peer,
+                    range,
+                    hashes,
+                };
+                self.agenda.plan(at, read);
+            }
             Output::Disconnect(key, reason) => {
                 self.note(format_args!("node {} parts from {key:?}: {reason:?}", id.0));
                 if let Some(end) = self.nodes[id.0].ends.remove(&key) {
@@ -488,6 +520,19 @@ impl World {
     fn spilled(&mut self, id: NodeId, blocks: &[Block], result: SpillResult) {
         let now = self.agenda.now();
         self.nodes[id.0].torrent.handle_spilled(now, blocks, result);
+        self.attend(id);
+    }
+
+    fn hashes_read(
+        &mut self,
+        id: NodeId,
+        peer: PeerKey,
+        range: Box<HashRange>,
+        hashes: Option<Bytes>,
+    ) {
+        let now = self.agenda.now();
+        let torrent = &mut self.nodes[id.0].torrent;
+        torrent.handle_hashes_read(now, peer, range, hashes);
         self.attend(id);
     }
 

@@ -374,8 +374,8 @@ impl World {
         self.attend(node);
     }
 
-    /// What a node says is in a block.
-    fn as_told(&mut self, node: NodeId, bytes: Bytes) -> Bytes {
+    /// What a node says is in a block, or which hashes it gives.
+    pub(super) fn as_told(&mut self, node: NodeId, bytes: Bytes) -> Bytes {
         let Habit::LiesOnceIn(blocks) = self.nodes[node.0].model.habit else {
             return bytes;
         };

@@ -6,6 +6,7 @@ mod exchange;
 mod fast_lines;
 mod faults;
 mod swarms;
+mod v2;
 
 use std::time::Instant;
 
