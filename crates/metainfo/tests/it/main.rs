@@ -13,6 +13,7 @@ mod content;
 mod corpus;
 mod fixtures;
 mod geometry;
+mod layers;
 mod layout;
 mod magnet;
 mod merkle;
