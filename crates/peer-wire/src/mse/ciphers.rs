@@ -1,6 +1,7 @@
 //! The two directions of an encrypted stream.
 
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::Buf;
 
@@ -71,10 +72,10 @@ impl Decryptor {
 #[derive(Debug)]
 pub struct Encryptor {
     cipher: Box<Rc4>,
-    /// The front of the source, encrypted.
+    /// The front of the source, encrypted; what was written of it, and room.
     ahead: Vec<u8>,
-    /// Bytes of `ahead` that were written.
-    written: usize,
+    /// Where in `ahead` stands what is to be written.
+    waiting: Range<usize>,
 }
 
 impl Encryptor {
@@ -82,7 +83,7 @@ impl Encryptor {
         Self {
             cipher: Box::new(cipher),
             ahead: Vec::new(),
-            written: 0,
+            waiting: 0..0,
         }
     }
 
@@ -90,10 +91,10 @@ impl Encryptor {
     ///
     /// `source` is the same at each call: bytes may join its end, and its front only goes by [`Self::advance`].
     pub fn chunk(&mut self, source: &impl Buf) -> &[u8] {
-        if self.written == self.ahead.len() {
+        if self.waiting.is_empty() {
             self.encrypt_run(source);
         }
-        &self.ahead[self.written..]
+        &self.ahead[self.waiting.clone()]
     }
 
     /// So many bytes of the [chunk](Self::chunk) were written.
@@ -101,30 +102,29 @@ impl Encryptor {
     /// # Panics
     /// If the chunk has fewer.
     pub fn advance(&mut self, count: usize, source: &mut impl Buf) {
-        assert!(
-            count <= self.ahead.len() - self.written,
-            "advanced behind the end"
-        );
-        self.written += count;
+        assert!(count <= self.waiting.len(), "advanced behind the end");
+        self.waiting.start += count;
         source.advance(count);
-        if !source.has_remaining() && self.ahead.capacity() > KEPT_LENGTH {
+        if !source.has_remaining() && self.ahead.len() > KEPT_LENGTH {
             self.ahead = Vec::new();
-            self.written = 0;
+            self.waiting = 0..0;
         }
     }
 
     fn encrypt_run(&mut self, source: &impl Buf) {
-        self.ahead.clear();
-        self.written = 0;
         let run = source.remaining().min(RUN_LENGTH);
-        self.ahead.reserve(run);
+        if self.ahead.len() < run {
+            self.ahead.resize(run, 0);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_PER_RUN];
         let filled = source.chunks_vectored(&mut slices);
+        let mut end = 0;
         for slice in &slices[..filled] {
-            let room = run - self.ahead.len();
-            self.ahead
-                .extend_from_slice(&slice[..slice.len().min(room)]);
+            let length = slice.len().min(run - end);
+            let place = &mut self.ahead[end..end + length];
+            self.cipher.copy(&slice[..length], place);
+            end += length;
         }
-        self.cipher.apply(&mut self.ahead);
+        self.waiting = 0..end;
     }
 }
