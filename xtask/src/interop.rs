@@ -14,6 +14,7 @@ mod row;
 mod rtorrent;
 mod tracker;
 mod transmission;
+mod web;
 
 use std::fs;
 use std::path::{Path, PathBuf};

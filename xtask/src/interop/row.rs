@@ -11,6 +11,7 @@ use super::payload::{self, EmptyFiles, Payload, Torrent};
 use super::port;
 use super::process::Deadline;
 use super::tracker::{Scheme, Tracker};
+use super::web::{Way, WebServer};
 
 /// How long a row may take. The slowest clients look for peers every 10 s and raise their speed once a second.
 const ROW_TIMEOUT: Duration = Duration::from_secs(90);
@@ -36,6 +37,8 @@ pub(crate) enum Story {
         begin: &'static str,
         finish: &'static str,
     },
+    /// nginx is all that `fetch` finds (BEP 19).
+    WebSeed { fetch: &'static str, way: Way },
     /// Ours creates the torrent; libtorrent finds the files complete.
     Create,
 }
@@ -164,6 +167,25 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
             Scheme::Http,
         );
     }
+    for payload in [
+        Payload::Single,
+        Payload::Multi,
+        Payload::Hybrid,
+        Payload::V2,
+    ] {
+        let story = Story::WebSeed {
+            fetch: OURS,
+            way: Way::Straight,
+        };
+        let name = format!("nginx-to-{OURS}.{}", payload.name());
+        add(name, story, payload, Scheme::Http);
+    }
+    let story = Story::WebSeed {
+        fetch: OURS,
+        way: Way::Redirected,
+    };
+    let name = format!("nginx-redirects-{OURS}.multi");
+    add(name, story, Payload::Multi, Scheme::Http);
     let reference = "libtorrent";
     for client in clients
         .iter()
@@ -255,6 +277,7 @@ impl Row {
         match self.story {
             Story::Trade { seed, fetch, form } => stage.trade(seed, fetch, form)?,
             Story::TakeOver { begin, finish } => stage.take_over(begin, finish)?,
+            Story::WebSeed { fetch, way } => stage.web_seed(fetch, way)?,
             Story::Create => stage.create()?,
         }
         Ok(began.elapsed())
@@ -443,6 +466,28 @@ impl<'a> Stage<'a> {
             );
         }
         Ok(())
+    }
+
+    fn web_seed(&self, fetch: &str, way: Way) -> Result<()> {
+        let server = WebServer::start(&self.folder.join("web"), &self.original)?;
+        let torrent = self.folder.join("web.torrent");
+        let path = self.original.join(payload::NAME);
+        let command = self.client(OURS)?.create(self.payload, &path, &torrent);
+        let mut command = command.context("our client creates torrents")?;
+        command.args(["--web-seed", &server.url(way)]);
+        crate::cargo::output(&mut command)?;
+        let job = Job {
+            torrent: Torrent {
+                path: torrent,
+                info_hashes: Vec::new(),
+            },
+            ..self.job(fetch, fetch, Goal::Download, &self.copy)
+        };
+        let mut fetching = self.client(fetch)?.start(&job)?;
+        self.deadline
+            .until(&format!("{fetch} is complete"), || fetching.is_complete())?;
+        fetching.stop()?;
+        self.is_as_the_original(fetch)
     }
 
     fn create(&self) -> Result<()> {
