@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use rarest_metainfo::{HostAddr, InfoHash, InfoHashV1, InfoHashV2, InvalidInfoHash};
 
 use crate::quantity::{ByteCount, ByteRate};
 use crate::selection::Selection;
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     Metadata(Metadata),
     /// Ask a torrent's trackers how many peers they know
     Scrape(Scrape),
+    /// Ask the DHT for peers, or store and fetch items there
+    #[command(subcommand)]
+    Dht(DhtCommand),
     /// Trade made-up files between a tracker, a seed and a download on this machine
     Demo(Demo),
     /// Print completions for a shell
@@ -156,9 +161,22 @@ pub(crate) struct Network {
     /// Do not look for peers in the local network, nor tell it of torrents
     #[arg(long)]
     pub(crate) no_local_discovery: bool,
+    #[command(flatten)]
+    pub(crate) dht: DhtFlags,
     /// Certificates (PEM) of authorities to trust beside the system's, for https: trackers
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// The part in the DHT of who trades.
+#[derive(Debug, Args)]
+pub(crate) struct DhtFlags {
+    /// Take no part in the DHT
+    #[arg(long, conflicts_with = "hosts")]
+    pub(crate) no_dht: bool,
+    /// A node of the DHT to begin at, instead of the well-known ones; may be given often
+    #[arg(id = "hosts", long = "dht-bootstrap", value_name = "HOST:PORT")]
+    pub(crate) bootstrap: Vec<HostAddr>,
 }
 
 /// Whether connections are encrypted.
@@ -273,6 +291,106 @@ pub(crate) struct Scrape {
     /// Print one JSON object a line for each tracker
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What the DHT is asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DhtCommand {
+    /// Look for the peers of a torrent; prints one address a line
+    GetPeers {
+        /// Info-hash of 40 hex digits, 32 of base32 or 64 hex digits (v2)
+        #[arg(value_name = "HASH")]
+        info_hash: SwarmHash,
+        /// Announce this TCP port as a peer, too
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        announce: Option<u16>,
+        #[command(flatten)]
+        node: DhtNode,
+    },
+    /// Store a text (BEP 44); prints the target to get it by
+    Put {
+        /// The text, of at most 996 bytes
+        #[arg(value_name = "TEXT")]
+        text: String,
+        /// Sign it, to be able to change it: file of the 32 bytes of an ed25519 seed, made when it is missing
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key: Option<PathBuf>,
+        /// Tells the items of one key apart
+        #[arg(long, value_name = "TEXT", requires = "key")]
+        salt: Option<String>,
+        #[command(flatten)]
+        node: DhtNode,
+    },
+    /// Fetch an item (BEP 44); prints its value
+    Get {
+        /// Target of an immutable item (40 hex digits), or public key of a mutable one (64)
+        #[arg(value_name = "TARGET|KEY")]
+        target: ItemName,
+        /// The salt of a mutable item
+        #[arg(long, value_name = "TEXT")]
+        salt: Option<String>,
+        #[command(flatten)]
+        node: DhtNode,
+    },
+}
+
+/// The node that asks.
+#[derive(Debug, Args)]
+pub(crate) struct DhtNode {
+    /// A node to begin at, instead of the well-known ones; may be given often
+    #[arg(long = "bootstrap", value_name = "HOST:PORT")]
+    pub(crate) bootstrap: Vec<HostAddr>,
+    /// Address to send from
+    #[arg(long, value_name = "IP")]
+    pub(crate) bind: Option<IpAddr>,
+    /// UDP port to send from; any free one by default
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) listen_port: u16,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+}
+
+/// The 20 bytes by which the DHT knows a swarm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SwarmHash(pub(crate) InfoHash);
+
+impl FromStr for SwarmHash {
+    type Err = InvalidInfoHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInfoHash> {
+        let v1 = text.parse::<InfoHashV1>().map(InfoHash::from);
+        v1.or_else(|_| text.parse::<InfoHashV2>().map(InfoHash::from))
+            .map(Self)
+    }
+}
+
+/// By what an item is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ItemName {
+    /// The hash of its value.
+    Target([u8; 20]),
+    /// The key that signs it.
+    Key([u8; 32]),
+}
+
+impl FromStr for ItemName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        // Hex of the same lengths as info-hashes.
+        if let (40, Ok(hash)) = (text.len(), text.parse::<InfoHashV1>()) {
+            return Ok(Self::Target(hash.0.0));
+        }
+        let key = text.parse::<InfoHashV2>();
+        key.map(|key| Self::Key(key.0.0))
+            .map_err(|_| "write 40 hex digits of a target, or 64 of a public key")
+    }
 }
 
 #[derive(Debug, Args)]

@@ -110,6 +110,7 @@ async fn session(folder: &Path) -> Result<Session> {
         .download_dir(folder)
         .listen_addresses([here])
         .without_local_discovery()
+        .without_dht()
         .build()
         .await?)
 }

@@ -5,6 +5,7 @@ mod args;
 mod byte_bar;
 mod create;
 mod demo;
+mod dht;
 mod download;
 mod inspect;
 mod interrupt;
@@ -85,6 +86,7 @@ fn run(command: Command) -> Result<Outcome> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Scrape(arguments) => scrape::run(&arguments),
+        Command::Dht(command) => dht::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions { shell } => manual::print_completions(shell),
         Command::Man => manual::print_page(),

@@ -54,7 +54,8 @@ async fn fetch_and_write(
     reporter.name_peers(&peers);
     let port = session.port();
     reporter.tell(&Report::Listening { port });
-    if magnet.trackers.is_empty() && magnet.peers.is_empty() && peers.is_empty() {
+    let has_dht = session.dht_port().is_some();
+    if magnet.trackers.is_empty() && magnet.peers.is_empty() && peers.is_empty() && !has_dht {
         reporter.tell(&Report::NobodyToAsk { port });
     }
     let mut watch = Watch::new(reporter, session.events());

@@ -66,6 +66,11 @@ pub(crate) fn builder(network: &Network, authorities: Option<&Authorities>) -> B
     if network.no_local_discovery {
         builder = builder.without_local_discovery();
     }
+    if network.dht.no_dht {
+        builder = builder.without_dht();
+    } else if !network.dht.bootstrap.is_empty() {
+        builder = builder.dht_bootstrap(network.dht.bootstrap.iter().cloned());
+    }
     if let Some(Authorities { pem }) = authorities {
         builder = builder.tracker_root_certificates(pem.clone());
     }

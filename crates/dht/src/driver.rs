@@ -160,14 +160,16 @@ impl Dht {
             Some(state) => Node::restore(node_config, seed, now, state)?,
             None => Node::new(node_config, seed, now),
         };
-        node.bootstrap(now, &[]);
+        // Addresses at once, so that a lookup which follows has whom to ask; names as they are found.
+        let (addresses_to_ask, names) = split(config.bootstrap);
+        node.bootstrap(now, &addresses_to_ask);
         let (commands, queue) = mpsc::channel(QUEUE_LENGTH);
         let dht = Self {
             commands,
             addresses,
         };
         tokio::spawn(task::Driver::new(node, v4, v6, dht.commands.downgrade()).run(queue));
-        dht.bootstrap(config.bootstrap);
+        dht.bootstrap(names);
         Ok(dht)
     }
 
@@ -272,6 +274,17 @@ impl Dht {
         sent.map_err(|_| AskError::Ended)?;
         answer.await.map_err(|_| AskError::Ended)
     }
+}
+
+fn split(hosts: Vec<HostAddr>) -> (Vec<SocketAddr>, Vec<HostAddr>) {
+    let (mut addresses, mut names) = (Vec::new(), Vec::new());
+    for host in hosts {
+        match host {
+            HostAddr::Ip(addr) => addresses.push(addr),
+            HostAddr::Name { .. } => names.push(host),
+        }
+    }
+    (addresses, names)
 }
 
 /// One socket a family.

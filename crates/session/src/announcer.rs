@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::{Announcing, Config};
+use crate::dht::Beacon;
 use crate::registry::{Entry, Known, Totals as Counted, Trackers};
 use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
@@ -31,11 +32,12 @@ pub struct Scrape {
     pub reply: Result<ScrapeReply, Error>,
 }
 
-/// Where torrents say what trackers are to know.
+/// Where torrents say what trackers, and the nodes of the DHT, are to know.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     wishes: mpsc::UnboundedSender<Wish>,
     client: Option<Client>,
+    dht: Option<Beacon>,
 }
 
 /// What a torrent wants of its trackers.
@@ -99,7 +101,10 @@ struct Outcome {
 
 impl Announcer {
     /// To be called inside a tokio runtime.
-    pub(crate) fn new(config: &Config) -> Result<(Self, AnnouncerTask), StartError> {
+    pub(crate) fn new(
+        config: &Config,
+        dht: Option<Beacon>,
+    ) -> Result<(Self, AnnouncerTask), StartError> {
         let client = match config.announcing {
             Announcing::Off => None,
             Announcing::On => Some(new_client(config)?),
@@ -116,15 +121,27 @@ impl Announcer {
         let announcer = Self {
             wishes: sender,
             client,
+            dht,
         };
         Ok((announcer, task))
     }
 
+    /// The way to the DHT; `None` without one.
+    pub(crate) fn dht(&self) -> Option<&Beacon> {
+        self.dht.as_ref()
+    }
+
     pub(crate) fn start(&self, entry: &Arc<Entry>) {
+        if let Some(dht) = &self.dht {
+            dht.announce(entry);
+        }
         self.send(Wish::Start(Arc::clone(entry)));
     }
 
     pub(crate) fn stop(&self, torrent: TorrentId) {
+        if let Some(dht) = &self.dht {
+            dht.stop(torrent);
+        }
         self.send(Wish::Stop(torrent));
     }
 
@@ -137,10 +154,16 @@ impl Announcer {
     }
 
     pub(crate) fn described(&self, entry: &Arc<Entry>) {
+        if let Some(dht) = &self.dht {
+            dht.described(entry);
+        }
         self.send(Wish::Described(Arc::clone(entry)));
     }
 
     pub(crate) fn remove(&self, torrent: TorrentId) {
+        if let Some(dht) = &self.dht {
+            dht.stop(torrent);
+        }
         self.send(Wish::Remove(torrent));
     }
 

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rarest_metainfo::HostAddr;
 use tokio::sync::Semaphore;
 
-use crate::{Encryption, Limits, Session, StartError, sockets};
+use crate::{Encryption, Limits, Session, StartError, dht, sockets};
 
 /// Bytes that may lie between sockets and disk when nothing else is said: 16 MiB, an eighth of a second of a 1 Gbit/s
 /// line in which a disk may pause.
@@ -81,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) announcing: Announcing,
     pub(crate) local_discovery: Discovery,
     pub(crate) tracker_roots_pem: Vec<u8>,
+    /// Where the node of the DHT begins; `None` without a node.
+    pub(crate) dht: Option<Vec<HostAddr>>,
 }
 
 /// Whether trackers are told about us.
@@ -95,6 +98,13 @@ pub(crate) enum Announcing {
 pub(crate) enum Discovery {
     On,
     Off,
+}
+
+fn default_dht_bootstrap() -> Vec<HostAddr> {
+    let hosts = dht::BOOTSTRAP.iter();
+    hosts
+        .filter_map(|(host, port)| HostAddr::new(host, *port).ok())
+        .collect()
 }
 
 impl Default for Builder {
@@ -120,6 +130,7 @@ impl Default for Builder {
                 announcing: Announcing::On,
                 local_discovery: Discovery::On,
                 tracker_roots_pem: Vec::new(),
+                dht: Some(default_dht_bootstrap()),
             },
         }
     }
@@ -244,6 +255,19 @@ impl Builder {
     /// default, all networks of the [listen addresses](Self::listen_addresses) are.
     pub fn without_local_discovery(mut self) -> Self {
         self.config.local_discovery = Discovery::Off;
+        self
+    }
+
+    /// Takes no part in the DHT. By default the session has a node, at the UDP port of the same number as [`port`](Self::port), by which
+    /// torrents that are not private find peers without a tracker. It keeps the nodes it knows in the [`state_dir`](Self::state_dir).
+    pub fn without_dht(mut self) -> Self {
+        self.config.dht = None;
+        self
+    }
+
+    /// The hosts at which the node of the DHT begins when it knows no others. By default some that are well known.
+    pub fn dht_bootstrap(mut self, hosts: impl IntoIterator<Item = HostAddr>) -> Self {
+        self.config.dht = Some(hosts.into_iter().collect());
         self
     }
 

@@ -5,6 +5,7 @@
 mod add;
 mod announcer;
 mod config;
+mod dht;
 mod disk;
 mod encryption;
 mod error;
@@ -42,6 +43,7 @@ pub use config::{
     Builder, DEFAULT_MAX_CONNECTIONS, DEFAULT_MEMORY_BUDGET, DEFAULT_STALL_TIMEOUT,
     MIN_MEMORY_BUDGET, MIN_RESUME_INTERVAL,
 };
+pub use dht::BOOTSTRAP as DHT_BOOTSTRAP;
 pub use encryption::{Encryption, EncryptionPolicy};
 pub use error::{AddError, CommandError, Gone, Incomplete, ShutdownError, StallCause, StartError};
 pub use events::{Event, EventStream, TorrentEvent};

@@ -153,6 +153,7 @@ struct Driver {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     key: PeerKey,
+    address: SocketAddr,
     stream: PeerStream,
     connection: Connection,
     input: Input,
@@ -187,6 +188,7 @@ impl Driver {
             shared,
             entry,
             key,
+            address: socket.address,
             stream: socket.stream,
             connection: socket.connection,
             input: socket.input,
@@ -327,6 +329,7 @@ impl Driver {
             match &event {
                 Event::Block { data, .. } => block_bytes += data.len(),
                 Event::Uploaded { bytes } => self.entry.totals.add_uploaded(*bytes),
+                Event::Port(port) => self.tell_of_node(*port),
                 _ => {}
             }
             events.push(event);
@@ -344,6 +347,13 @@ impl Driver {
             bytes: InTransit::new(&self.shared, &self.entry, block_bytes),
         };
         self.tell(mail).await
+    }
+
+    /// The peer has a node of the DHT.
+    fn tell_of_node(&self, port: u16) {
+        if let Some(dht) = self.shared.announcer.dht() {
+            dht.add_node(SocketAddr::new(self.address.ip(), port));
+        }
     }
 
     /// Waits for room in the mailbox of the torrent. Turns are for others meanwhile.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::add::{AddOptions, AddTorrent, TorrentSource};
 use crate::announcer::Announcer;
 use crate::config::{Config, Discovery};
+use crate::dht::Beacon;
 use crate::disk::Disk;
 use crate::encryption::Openings;
 use crate::events::Publisher;
@@ -119,7 +120,9 @@ impl Session {
         connection_config.extensions =
             Extensions::only([Extension::DontHave, Extension::Metadata, Extension::Pex]);
         connection_config.listen_port = addresses.first().map(SocketAddr::port);
-        let (announcer, announcing) = Announcer::new(&config)?;
+        let (dht, dht_task) = Beacon::start(&config, &addresses).await.unzip();
+        connection_config.dht_port = dht.as_ref().map(Beacon::port);
+        let (announcer, announcing) = Announcer::new(&config, dht)?;
         let (local_discovery, discovering) = match config.local_discovery {
             Discovery::On => {
                 let (local_discovery, discovering) = LocalDiscovery::new();
@@ -171,6 +174,9 @@ impl Session {
         shared.tasks.spawn(announcing.run(Arc::clone(&shared)));
         if let Some(discovering) = discovering {
             shared.tasks.spawn(discovering.run(Arc::clone(&shared)));
+        }
+        if let Some(dht) = dht_task {
+            shared.tasks.spawn(dht.run(Arc::clone(&shared)));
         }
         Ok(Self {
             _end: Arc::new(EndOnDrop(Arc::clone(&shared))),
@@ -246,6 +252,12 @@ impl Session {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.shared.port()
+    }
+
+    /// The UDP port of our node of the DHT; `None` without one.
+    #[must_use]
+    pub fn dht_port(&self) -> Option<u16> {
+        self.shared.announcer.dht().map(Beacon::port)
     }
 
     /// Our name in the swarms.

@@ -49,7 +49,12 @@ async fn a_torrent_at_rest_costs_little_more_than_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let builder = Session::builder().download_dir(folder.path());
     let builder = builder.listen_addresses(["127.0.0.1".parse().unwrap()]);
-    let session = builder.without_trackers().build().await.unwrap();
+    let session = builder
+        .without_trackers()
+        .without_dht()
+        .build()
+        .await
+        .unwrap();
     let torrents: Vec<_> = (0..TORRENTS)
         .map(|number| torrent(number, folder.path()).to_bytes())
         .collect();

@@ -90,7 +90,7 @@ async fn the_peers_of_a_private_torrent_are_dropped_when_its_tracker_changes() {
     let folder = tempfile::tempdir().unwrap();
     let builder = rarest_session::Session::builder().download_dir(folder.path());
     let builder = builder.listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)]);
-    let builder = builder.without_local_discovery();
+    let builder = builder.without_local_discovery().without_dht();
     let leech = builder.build().await.unwrap();
     let mut events = leech.events();
     let torrent = leech.add(sample.metainfo).start().await.unwrap();

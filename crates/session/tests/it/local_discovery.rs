@@ -8,7 +8,10 @@ use rarest_session::metainfo::{Builder, Version};
 use crate::world::{PATIENCE, Sample, within};
 
 async fn session(folder: &std::path::Path) -> Session {
-    let builder = Session::builder().download_dir(folder).without_trackers();
+    let builder = Session::builder()
+        .download_dir(folder)
+        .without_trackers()
+        .without_dht();
     let builder = builder.listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     builder.build().await.unwrap()
 }

@@ -4,6 +4,7 @@
     reason = "a test that meets something unexpected fails"
 )]
 
+mod dht;
 mod download;
 mod encryption;
 mod exchange;

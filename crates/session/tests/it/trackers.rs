@@ -20,6 +20,7 @@ fn announcing(folder: &Path) -> Builder {
         .download_dir(folder)
         .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
         .without_local_discovery()
+        .without_dht()
 }
 
 /// A torrent with these trackers, each in a tier of its own.

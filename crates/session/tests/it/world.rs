@@ -193,6 +193,7 @@ pub(crate) fn local(folder: &Path) -> SessionBuilder {
         .listen_addresses([IpAddr::V4(Ipv4Addr::LOCALHOST)])
         .without_trackers()
         .without_local_discovery()
+        .without_dht()
 }
 
 /// Fails rather than waits for ever.

@@ -1,0 +1,142 @@
+//! Peers found over the DHT.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use rarest_dht::driver::{Dht, DhtConfig, Found};
+use rarest_metainfo::{Builder, HostAddr, InfoHash, Magnet, Version};
+use rarest_session::Session;
+
+use crate::world::{PATIENCE, Sample, within};
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A node that does nothing but answer.
+fn router() -> Dht {
+    Dht::start(DhtConfig {
+        listen: vec![SocketAddr::new(LOCALHOST, 0)],
+        ..DhtConfig::default()
+    })
+    .unwrap()
+}
+
+/// A session without trackers whose DHT begins at `router`.
+async fn session(folder: &Path, router: &Dht) -> Session {
+    let hosts = router
+        .local_addresses()
+        .iter()
+        .map(|addr| HostAddr::Ip(*addr));
+    Session::builder()
+        .download_dir(folder)
+        .listen_addresses([LOCALHOST])
+        .without_trackers()
+        .without_local_discovery()
+        .dht_bootstrap(hosts)
+        .build()
+        .await
+        .unwrap()
+}
+
+fn link(hash: InfoHash) -> Magnet {
+    format!("magnet:?xt=urn:btih:{hash}").parse().unwrap()
+}
+
+fn swarm(sample: &Sample) -> InfoHash {
+    sample.metainfo.info_hashes().swarms().next().unwrap()
+}
+
+/// The peers of a swarm that the node knows itself, which it tells at once.
+async fn known_to(router: &Dht, hash: InfoHash) -> Vec<SocketAddr> {
+    let mut lookup = router.get_peers(hash).await.unwrap();
+    let first = tokio::time::timeout(Duration::from_millis(100), lookup.next());
+    match first.await {
+        Ok(Some(Found::Peers(peers))) => peers,
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_magnet_link_and_one_node_are_enough() {
+    let router = router();
+    let sample = Sample::file("found", 300_000, 16 * 1024);
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    sample.write_to(here.path());
+    let seed = session(here.path(), &router).await;
+    let torrent = seed.add(sample.metainfo.clone()).start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    let leech = session(there.path(), &router).await;
+    let torrent = leech.add(link(swarm(&sample))).start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    sample.assert_in(there.path());
+    for session in [leech, seed] {
+        within(session.shutdown(PATIENCE)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_private_torrent_is_never_announced() {
+    let router = router();
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || Builder::new(Version::V1).piece_length(16 * 1024);
+    let secret = Sample::of(&builder().private(), "secret", 100_000);
+    let public = Sample::of(&builder(), "public", 100_000);
+    let session = session(folder.path(), &router).await;
+    for sample in [&secret, &public] {
+        session.add(sample.metainfo.clone()).start().await.unwrap();
+    }
+    let announced = async {
+        while known_to(&router, swarm(&public)).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(announced).await;
+    assert!(known_to(&router, swarm(&secret)).await.is_empty());
+    within(session.shutdown(PATIENCE)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_known_nodes_are_kept_over_a_restart() {
+    let router = router();
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let builder = || {
+        Session::builder()
+            .download_dir(folder.path())
+            .state_dir(state.path())
+            .listen_addresses([LOCALHOST])
+            .without_trackers()
+            .without_local_discovery()
+    };
+    let hosts = router
+        .local_addresses()
+        .iter()
+        .map(|addr| HostAddr::Ip(*addr));
+    let sample = Sample::file("kept", 100_000, 16 * 1024);
+    let announced = async |session: &Session, sample: &Sample| {
+        session.add(sample.metainfo.clone()).start().await.unwrap();
+        while known_to(&router, swarm(sample)).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let session = builder().dht_bootstrap(hosts).build().await.unwrap();
+    within(announced(&session, &sample)).await;
+    within(session.shutdown(PATIENCE)).await.unwrap();
+    // Nobody tells where to begin.
+    let again = builder().dht_bootstrap([]).build().await.unwrap();
+    let other = Sample::file("other", 50_000, 16 * 1024);
+    within(announced(&again, &other)).await;
+    within(again.shutdown(PATIENCE)).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_dht_there_is_no_port_and_with_one_it_is_that_of_the_peers() {
+    let router = router();
+    let folder = tempfile::tempdir().unwrap();
+    let with = session(folder.path(), &router).await;
+    assert_eq!(with.dht_port(), Some(with.port()));
+    let without = crate::world::local(folder.path()).build().await.unwrap();
+    assert_eq!(without.dht_port(), None);
+    for session in [with, without] {
+        within(session.shutdown(PATIENCE)).await.unwrap();
+    }
+}
