@@ -2,7 +2,7 @@
 
   libtorrent_client.py create --format v1|v2|hybrid --tracker URL --output FILE PATH     prints the info hashes
       beside FILE: FILE.bare without piece layers, FILE.magnet, FILE.v2-magnet with the v2 hash alone
-  libtorrent_client.py seed|download --port P [--forced-rc4] --output DIR TORRENT|MAGNET
+  libtorrent_client.py seed|download --port P [--forced-rc4] [--lsd] [--peer PORT] --output DIR TORRENT|MAGNET
 Seed and download print READY, then DONE when everything is there, and stay; after SIGTERM they print UPLOADED and the
 bytes of payload that were sent.
 """
@@ -56,11 +56,12 @@ def trade(options):
     encryption = 0 if options.forced_rc4 else 2
     # It never chokes: rTorrent asks a peer that choked it within 10 s again only at its next round, which comes every 30 s.
     session = lt.session({
-        "listen_interfaces": f"127.0.0.1:{options.port}",
-        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "listen_interfaces": ("0.0.0.0:%d" if options.lsd else "127.0.0.1:%d") % options.port,
+        "enable_dht": False, "enable_lsd": options.lsd, "enable_upnp": False, "enable_natpmp": False,
         "enable_incoming_utp": False, "enable_outgoing_utp": False, "out_enc_policy": encryption, "in_enc_policy": encryption,
         "allowed_enc_level": 2,
         "allow_multiple_connections_per_ip": True, "unchoke_slots_limit": -1, "upload_rate_limit": options.upload_limit,
+        "download_rate_limit": options.download_limit,
         "min_reconnect_time": 1, "connection_speed": 50, "max_queued_disk_bytes": 1 << 20,
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
         | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
@@ -77,6 +78,8 @@ def trade(options):
     filters.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
     session.set_peer_class_filter(filters)
     handle = session.add_torrent(parameters)
+    if options.peer:
+        handle.connect_peer(("127.0.0.1", options.peer))
     asked = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     print("READY", flush=True)
@@ -105,6 +108,9 @@ def main():
     parser.add_argument("--piece-length", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--upload-limit", type=int, default=0)
+    parser.add_argument("--download-limit", type=int, default=0)
+    parser.add_argument("--peer", type=int, default=0)
+    parser.add_argument("--lsd", action="store_true")
     parser.add_argument("--forced-rc4", action="store_true")
     parser.add_argument("--output", required=True)
     parser.add_argument("what")

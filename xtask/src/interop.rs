@@ -33,7 +33,8 @@ pub(crate) const TASK: Task = Task {
     name: "interop",
     flags: "[--only TEXT] [--list] [--jobs N] [--keep]",
     about: "Ours downloads from, seeds to, takes over from and hands over to Transmission, libtorrent, aria2,
-        qBittorrent and rTorrent, found through opentracker over HTTP, UDP and HTTPS; every byte is compared.
+        qBittorrent and rTorrent, found through opentracker over HTTP, UDP and HTTPS, through each other or in the local
+        network, and downloads from nginx; every byte is compared.
         Debian 12 as root; missing clients are installed. --only takes rows whose name holds TEXT (`reference` for
         rows without our client, which prove the harness); $RAREST_BIN names the client, else a release build is made.
         Mend: read the logs of the folder it names; run the row alone; compare with the row of `reference`.",

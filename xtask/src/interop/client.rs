@@ -53,6 +53,17 @@ pub(crate) enum Encryption {
     Required,
 }
 
+/// How a client finds others, beside the trackers of its torrent. Not all clients know all ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// It does not.
+    Tracker,
+    /// It tells the local network, and listens to it (BEP 14).
+    LocalNetwork,
+    /// It is told of one, by its port on this machine; who that is may tell of others (BEP 11).
+    Acquaintance(u16),
+}
+
 /// One start of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -68,6 +79,9 @@ pub(crate) struct Job {
     pub(crate) port: u16,
     /// Bytes a second that it may send; without a limit if absent.
     pub(crate) upload_limit: Option<u64>,
+    /// Bytes a second that it may receive; without a limit if absent.
+    pub(crate) download_limit: Option<u64>,
+    pub(crate) finding: Finding,
     pub(crate) encryption: Encryption,
     /// The authority that signed the tracker's certificate.
     pub(crate) ca_file: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::client::{Client, Encryption, Goal, Job, Running};
+use super::client::{Client, Encryption, Finding, Goal, Job, Running};
 use super::payload::Payload;
 use super::process::Process;
 
@@ -44,6 +44,14 @@ impl Client for Libtorrent {
         }
         if let Some(limit) = job.upload_limit {
             command.args(["--upload-limit", &limit.to_string()]);
+        }
+        if let Some(limit) = job.download_limit {
+            command.args(["--download-limit", &limit.to_string()]);
+        }
+        match job.finding {
+            Finding::Tracker => {}
+            Finding::LocalNetwork => _ = command.arg("--lsd"),
+            Finding::Acquaintance(port) => _ = command.args(["--peer", &port.to_string()]),
         }
         command.arg("--output").arg(&job.data).arg(job.what()?);
         if let Some(ca_file) = &job.ca_file {

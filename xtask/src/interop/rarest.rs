@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::client::{Client, Encryption, Goal, Job, Running};
+use super::client::{Client, Encryption, Finding, Goal, Job, Running};
 use super::payload::{self, Payload};
 use super::process::Process;
 
@@ -48,6 +48,15 @@ impl Client for Rarest {
         }
         if let Some(limit) = job.upload_limit {
             command.args(["--limit-up", &limit.to_string()]);
+        }
+        if let Some(limit) = job.download_limit {
+            command.args(["--limit-down", &limit.to_string()]);
+        }
+        if job.finding != Finding::LocalNetwork {
+            command.arg("--no-local-discovery");
+        }
+        if let Finding::Acquaintance(port) = job.finding {
+            command.args(["--peer", &format!("127.0.0.1:{port}")]);
         }
         if let Some(ca_file) = &job.ca_file {
             command.arg("--ca-file").arg(ca_file);

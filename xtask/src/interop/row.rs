@@ -1,12 +1,13 @@
 //! The rows of the matrix: who trades what with whom, and how they find each other.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::client::{Client, Encryption, Form, Goal, Job, Running};
+use super::client::{Client, Encryption, Finding, Form, Goal, Job, Running};
 use super::payload::{self, EmptyFiles, Payload, Torrent};
 use super::port;
 use super::process::Deadline;
@@ -22,6 +23,9 @@ const INTERRUPTED_RATE: u64 = 4_000_000;
 /// The share of the payload after which a download is interrupted.
 const INTERRUPTED_SHARE: f64 = 0.3;
 
+/// Speed of who introduces others to each other, in bytes a second: it has nothing to give before the row ends.
+const INTRODUCER_RATE: u64 = 2000;
+
 /// What happens in a row; clients are named by their place in the list of all.
 #[derive(Clone, Debug)]
 pub(crate) enum Story {
@@ -36,6 +40,17 @@ pub(crate) enum Story {
     TakeOver {
         begin: &'static str,
         finish: &'static str,
+    },
+    /// `seed` and `fetch` hear of each other in the local network (BEP 14).
+    Neighbours {
+        seed: &'static str,
+        fetch: &'static str,
+    },
+    /// `introducer`, which has nothing to give, knows `seed`, and `fetch` knows it alone (BEP 11).
+    Introduce {
+        introducer: &'static str,
+        seed: &'static str,
+        fetch: &'static str,
     },
     /// nginx is all that `fetch` finds (BEP 19).
     WebSeed { fetch: &'static str, way: Way },
@@ -186,6 +201,20 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
     };
     let name = format!("nginx-redirects-{OURS}.multi");
     add(name, story, Payload::Multi, Scheme::Http);
+    for (seed, fetch) in [("libtorrent", OURS), (OURS, "libtorrent")] {
+        let name = format!("neighbours.{seed}-to-{fetch}");
+        let story = Story::Neighbours { seed, fetch };
+        add(name, story, Payload::Single, Scheme::Http);
+    }
+    for (introducer, other) in [("libtorrent", OURS), (OURS, "libtorrent")] {
+        let name = format!("{introducer}-introduces-{other}");
+        let story = Story::Introduce {
+            introducer,
+            seed: other,
+            fetch: other,
+        };
+        add(name, story, Payload::Single, Scheme::Http);
+    }
     let reference = "libtorrent";
     for client in clients
         .iter()
@@ -278,6 +307,12 @@ impl Row {
             Story::Trade { seed, fetch, form } => stage.trade(seed, fetch, form)?,
             Story::TakeOver { begin, finish } => stage.take_over(begin, finish)?,
             Story::WebSeed { fetch, way } => stage.web_seed(fetch, way)?,
+            Story::Neighbours { seed, fetch } => stage.neighbours(seed, fetch)?,
+            Story::Introduce {
+                introducer,
+                seed,
+                fetch,
+            } => stage.introduce(introducer, seed, fetch)?,
             Story::Create => stage.create()?,
         }
         Ok(began.elapsed())
@@ -343,6 +378,8 @@ impl<'a> Stage<'a> {
             scratch: self.folder.join(scratch),
             port: port::free(),
             upload_limit: None,
+            download_limit: None,
+            finding: Finding::Tracker,
             encryption: match self.encrypted {
                 EncryptedBy::Both => Encryption::Required,
                 EncryptedBy::TheOther if name != OURS => Encryption::Required,
@@ -468,26 +505,79 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn web_seed(&self, fetch: &str, way: Way) -> Result<()> {
-        let server = WebServer::start(&self.folder.join("web"), &self.original)?;
-        let torrent = self.folder.join("web.torrent");
+    /// A torrent that names no tracker, made by ours with further arguments.
+    fn untracked(&self, arguments: &[&str]) -> Result<Torrent> {
+        let torrent = self.folder.join("untracked.torrent");
         let path = self.original.join(payload::NAME);
         let command = self.client(OURS)?.create(self.payload, &path, &torrent);
         let mut command = command.context("our client creates torrents")?;
-        command.args(["--web-seed", &server.url(way)]);
-        crate::cargo::output(&mut command)?;
-        let job = Job {
-            torrent: Torrent {
-                path: torrent,
-                info_hashes: Vec::new(),
-            },
-            ..self.job(fetch, fetch, Goal::Download, &self.copy)
-        };
-        let mut fetching = self.client(fetch)?.start(&job)?;
+        crate::cargo::output(command.args(arguments))?;
+        Ok(Torrent {
+            path: torrent,
+            info_hashes: Vec::new(),
+        })
+    }
+
+    /// Waits for a download, and compares it.
+    fn completes(&self, fetch: &str, job: &Job) -> Result<()> {
+        let mut fetching = self.client(fetch)?.start(job)?;
         self.deadline
             .until(&format!("{fetch} is complete"), || fetching.is_complete())?;
         fetching.stop()?;
         self.is_as_the_original(fetch)
+    }
+
+    fn neighbours(&self, seed: &str, fetch: &str) -> Result<()> {
+        let torrent = self.untracked(&[])?;
+        let job = |name, scratch, goal, data| Job {
+            torrent: torrent.clone(),
+            finding: Finding::LocalNetwork,
+            ..self.job(name, scratch, goal, data)
+        };
+        let seeding = job(seed, "seeds", Goal::Seed, &self.original);
+        let mut seeding = self.client(seed)?.start(&seeding)?;
+        self.deadline
+            .until(&format!("{seed} seeds"), || seeding.is_complete())?;
+        let fetching = job(fetch, "fetches", Goal::Download, &self.copy);
+        self.completes(fetch, &fetching)
+    }
+
+    fn introduce(&self, introducer: &str, seed: &str, fetch: &str) -> Result<()> {
+        let torrent = self.untracked(&[])?;
+        let nothing = self.folder.join("nothing");
+        fs::create_dir_all(&nothing)?;
+        let seeding = Job {
+            torrent: torrent.clone(),
+            ..self.job(seed, "seeds", Goal::Seed, &self.original)
+        };
+        let introducing = Job {
+            torrent: torrent.clone(),
+            download_limit: Some(INTRODUCER_RATE),
+            finding: Finding::Acquaintance(seeding.port),
+            ..self.job(introducer, "introduces", Goal::Download, &nothing)
+        };
+        let fetching = Job {
+            torrent,
+            finding: Finding::Acquaintance(introducing.port),
+            ..self.job(fetch, "fetches", Goal::Download, &self.copy)
+        };
+        let mut seed = self.client(seed)?.start(&seeding)?;
+        self.deadline
+            .until("the seed seeds", || seed.is_complete())?;
+        let _introducer = self.client(introducer)?.start(&introducing)?;
+        self.deadline.until("the introducer listens", || {
+            Ok(TcpStream::connect(("127.0.0.1", introducing.port)).is_ok())
+        })?;
+        self.completes(fetch, &fetching)
+    }
+
+    fn web_seed(&self, fetch: &str, way: Way) -> Result<()> {
+        let server = WebServer::start(&self.folder.join("web"), &self.original)?;
+        let job = Job {
+            torrent: self.untracked(&["--web-seed", &server.url(way)])?,
+            ..self.job(fetch, fetch, Goal::Download, &self.copy)
+        };
+        self.completes(fetch, &job)
     }
 
     fn create(&self) -> Result<()> {
