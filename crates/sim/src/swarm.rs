@@ -79,6 +79,8 @@ pub enum Serving {
     Everything,
     /// Nothing.
     Nothing,
+    /// Not even the metadata: all it knows is the info-hash, as of a magnet link.
+    Link,
 }
 
 /// How a node finds its first peers.
@@ -277,7 +279,7 @@ impl Node {
                 disk.fill(content);
                 Bitfield::full(&geometry)
             }
-            Serving::Nothing => Bitfield::empty(&geometry),
+            Serving::Nothing | Serving::Link => Bitfield::empty(&geometry),
         };
         let config = Config {
             max_peers: model.max_peers,
@@ -285,27 +287,22 @@ impl Node {
             seed: seed.wrapping_add(u64::from(number)),
             ..Config::default()
         };
-        let mut hash_unknown = Bitfield::empty(&geometry);
-        for piece in geometry.pieces() {
-            if content.metainfo.piece_hash(piece).is_none() {
-                hash_unknown.insert(piece);
+        let torrent = match model.serving {
+            Serving::Everything | Serving::Nothing => {
+                let mut torrent = Torrent::new(config, start(content, peer_id, verified), now);
+                torrent.set_metainfo(now, Arc::clone(&content.metainfo));
+                torrent
             }
-        }
-        let start = Start {
-            hash_unknown,
-            geometry,
-            info_hashes: content.metainfo.info_hashes(),
-            peer_id,
-            verified,
-            on_disk: Vec::new(),
-            metadata: None,
+            Serving::Link => {
+                let info_hashes = content.metainfo.info_hashes();
+                Torrent::without_metadata(config, info_hashes, peer_id, now)
+            }
         };
         let mut connection = ConnectionConfig::new(peer_id);
         connection.listen_port = Some(PORT);
-        connection.extensions = Extensions::only([Extension::DontHave, Extension::Pex]);
+        connection.extensions =
+            Extensions::only([Extension::DontHave, Extension::Metadata, Extension::Pex]);
         connection.max_incoming_requests = model.request_queue;
-        let mut torrent = Torrent::new(config, start, now);
-        torrent.set_metainfo(now, Arc::clone(&content.metainfo));
         Self {
             torrent,
             addr,
@@ -320,5 +317,25 @@ impl Node {
             completed_after: None,
             model,
         }
+    }
+}
+
+/// What a torrent begins with, once its metadata is known.
+pub(crate) fn start(content: &Content, peer_id: PeerId, verified: Bitfield) -> Start {
+    let info = content.metainfo.info();
+    let mut hash_unknown = Bitfield::empty(info.geometry());
+    for piece in info.geometry().pieces() {
+        if content.metainfo.piece_hash(piece).is_none() {
+            hash_unknown.insert(piece);
+        }
+    }
+    Start {
+        geometry: Arc::clone(info.geometry()),
+        hash_unknown,
+        info_hashes: content.metainfo.info_hashes(),
+        peer_id,
+        verified,
+        on_disk: Vec::new(),
+        metadata: Some(info.raw().clone()),
     }
 }

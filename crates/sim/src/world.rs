@@ -476,6 +476,7 @@ impl World {
             Output::Ban(ip, reason) => {
                 self.note(format_args!("node {} bans {ip}: {reason:?}", id.0));
             }
+            Output::Metadata(raw) => self.learn(id, &raw),
             Output::Event(event) => self.told(id, &event),
             other => unreachable!("unknown output {other:?}"),
         }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rand::RngExt;
 use rarest_metainfo::{Block, InfoHash};
-use rarest_peer_wire::connection::{CloseReason, Command, Connection, LocalTorrent, Role};
+use rarest_peer_wire::connection::{CloseReason, Command, Connection, LocalTorrent, Privacy, Role};
 use rarest_peer_wire::mse::Opening;
 use rarest_swarm::Direction;
 
 use super::{Happening, World, ended};
 use crate::encryption::{Heard, Layer, Misunderstood};
 use crate::network::{Stream, transmission};
-use crate::swarm::{Dial, Dialect, End, EndId, Habit, NodeId, Reading, Sending, State};
+use crate::swarm::{Dial, Dialect, End, EndId, Habit, NodeId, Reading, Sending, State, start};
 
 /// Blocks that are read from disk at once for one peer.
 const READ_BATCH: usize = 64;
@@ -297,13 +297,7 @@ impl World {
                 return;
             }
         };
-        let geometry = Arc::clone(self.content.metainfo.info().geometry());
-        let torrent = &self.nodes[node.0].torrent;
-        let have = torrent.verified().clone();
-        let mut local = LocalTorrent::new(handshake.info_hash, geometry, have);
-        if torrent.is_finished() {
-            local.role = Role::UploadOnly;
-        }
+        let local = self.local_torrent(node, handshake.info_hash);
         self.nodes[node.0].ends.insert(key, id);
         if id.side == 0
             && let Some(opening) = self.end(id).map(|end| end.dial.opening)
@@ -323,6 +317,48 @@ impl World {
             "node {} is connected to {remote}{how}",
             node.0
         ));
+    }
+
+    fn local_torrent(&self, node: NodeId, swarm: InfoHash) -> LocalTorrent {
+        let torrent = &self.nodes[node.0].torrent;
+        if !torrent.knows_pieces() {
+            return LocalTorrent::without_metadata(swarm);
+        }
+        let info = self.content.metainfo.info();
+        let geometry = Arc::clone(info.geometry());
+        let mut local = LocalTorrent::new(swarm, geometry, torrent.verified().clone());
+        local.metadata_size = u32::try_from(info.raw().len()).ok();
+        if torrent.is_finished() {
+            local.role = Role::UploadOnly;
+        }
+        local
+    }
+
+    /// A node has fetched the metadata, and tells its connections.
+    ///
+    /// # Panics
+    /// When it is not that of the torrent: a node believed a liar.
+    pub(super) fn learn(&mut self, id: NodeId, raw: &Bytes) {
+        assert_eq!(raw, self.content.metainfo.info().raw());
+        self.note(format_args!("node {} has the metadata", id.0));
+        let now = self.agenda.now();
+        let node = &mut self.nodes[id.0];
+        let verified = node.disk.store().verified();
+        let start = start(&self.content, node.config.peer_id, verified);
+        node.torrent.handle_metadata(now, start, Privacy::Public);
+        node.torrent
+            .set_metainfo(now, Arc::clone(&self.content.metainfo));
+        let info_hash = self.content.metainfo.info_hashes().swarms().next();
+        let info_hash = info_hash.expect("every torrent has an info-hash");
+        let ends: Vec<_> = node.ends.values().copied().collect();
+        for end_id in ends {
+            let local = self.local_torrent(id, info_hash);
+            if let Some(end) = self.open_end(end_id) {
+                // Should it close the connection, that is found when it is tended.
+                let _ = end.connection.handle_metadata(now, local);
+                self.tend(end_id);
+            }
+        }
     }
 
     /// Reads blocks that the peer asked for.

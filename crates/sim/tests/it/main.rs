@@ -5,6 +5,7 @@ mod encrypted;
 mod exchange;
 mod fast_lines;
 mod faults;
+mod magnets;
 mod swarms;
 mod v2;
 
