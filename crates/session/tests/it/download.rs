@@ -179,3 +179,40 @@ async fn changes_of_the_selection_that_overlap_all_hold() {
     leech.shut_down().await;
     seed.shut_down().await;
 }
+
+#[tokio::test]
+async fn partial_seeds_of_different_files_have_nothing_for_each_other_and_part() {
+    let files = [("first", 200_000), ("second", 200_000)];
+    let sample = Sample::folder("partial", &files, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let peers = [Peer::start().await, Peer::start().await];
+    let mut torrents = Vec::new();
+    for (file, peer) in peers.iter().enumerate() {
+        let adding = peer.session.add(sample.metainfo.clone()).files([file]);
+        let torrent = adding.peers([seed.address()]).start().await.unwrap();
+        within(torrent.completed()).await.unwrap();
+        torrents.push(torrent);
+    }
+    seed.shut_down().await;
+    // Each lacks pieces that the other has, and says that it wants none (BEP 21).
+    let mut events = [&peers[0], &peers[1]].map(|peer| peer.session.events());
+    torrents[0].add_peers([peers[1].address()]).await.unwrap();
+    let mut reasons = Vec::new();
+    for events in &mut events {
+        let mut is_connected = false;
+        let reason = until(events, |event| match event {
+            TorrentEvent::PeerConnected(_) => {
+                is_connected = true;
+                None
+            }
+            TorrentEvent::PeerDisconnected { reason, .. } if is_connected => Some(reason),
+            _ => None,
+        });
+        reasons.push(reason.await);
+    }
+    let parted = "both ends have all that they want";
+    assert!(reasons.iter().any(|reason| reason == parted), "{reasons:?}");
+    for peer in peers {
+        peer.shut_down().await;
+    }
+}
