@@ -9,6 +9,7 @@ mod input;
 mod layers;
 pub mod limits;
 pub mod metadata;
+mod our_address;
 mod output;
 mod peer_book;
 mod peer_exchange;

@@ -104,7 +104,7 @@ pub enum DisconnectReason {
     Banned,
     /// The torrent was paused.
     Paused,
-    /// The place is given to another peer, this one being of no use.
+    /// The place is given to another peer: this one is of no use, or of lower canonical priority (BEP 40).
     Replaced,
     /// The peer sent a message of an extension that cannot be read.
     UnreadableMessage,

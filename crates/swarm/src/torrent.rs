@@ -26,6 +26,7 @@ use rarest_peer_wire::connection::{Command, Role};
 
 use crate::choker::{Change, Choker, Mode};
 use crate::limits::SNUB_CHECK_INTERVAL;
+use crate::our_address::OurAddress;
 use crate::output::{DisconnectReason, Output, TorrentEvent};
 use crate::peer_book::PeerBook;
 use crate::peer_exchange::PeerExchange;
@@ -87,6 +88,7 @@ pub struct Torrent {
     role: Role,
     news: News,
     metadata: Metadata,
+    our_address: OurAddress,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +172,7 @@ impl Torrent {
             role: Role::Downloader,
             news: News::new(now),
             metadata: Metadata::known(metadata, now),
+            our_address: OurAddress::default(),
             config: config.bounded(),
             geometry,
             info_hashes,

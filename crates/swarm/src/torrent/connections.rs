@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use rarest_peer_wire::Handshake;
 use rarest_peer_wire::connection::{Role, direction_to_keep};
+use rarest_peer_wire::{Handshake, peer_priority};
 
 use super::{Activity, Torrent, canonical};
 use crate::layers::HashRequests;
@@ -97,7 +97,7 @@ impl Torrent {
             }
             self.disconnect(now, other.key.slot, DisconnectReason::Duplicate);
         }
-        self.make_room(now)?;
+        self.make_room(now, addr)?;
         let limit = self.config.max_requests_per_peer;
         let hash_requests = self.hash_requests_of(direction, handshake);
         let peer_id = handshake.peer_id;
@@ -127,15 +127,35 @@ impl Torrent {
         direction == direction_to_keep(self.peer_id, other.peer_id)
     }
 
-    /// Gives up a peer of no use, when there is no place left.
-    fn make_room(&mut self, now: Instant) -> Result<(), Refused> {
+    /// Gives up a peer of no use, when there is no place left, or one whose place the newcomer is to have.
+    fn make_room(&mut self, now: Instant, newcomer: SocketAddr) -> Result<(), Refused> {
         let limit = self.config.max_peers;
         if self.peers.len() < limit {
             return Ok(());
         }
-        let slot = self.most_useless(now).ok_or(Refused::Full { limit })?;
+        let slot = self
+            .most_useless(now)
+            .or_else(|| self.least_canonical(newcomer))
+            .ok_or(Refused::Full { limit })?;
         self.disconnect(now, slot, DisconnectReason::Replaced);
         Ok(())
+    }
+
+    /// The peer of the lowest canonical priority, if the newcomer has a higher one (BEP 40). Both ends of a connection come to the same
+    /// priority, so that those who are full do not drop each other at random; and nobody can choose it.
+    fn least_canonical(&self, newcomer: SocketAddr) -> Option<PeerSlot> {
+        // Ports count only between addresses that are the same.
+        let priority = |peer: SocketAddr| {
+            let ours = self.our_address.towards(peer.ip())?;
+            Some(peer_priority(SocketAddr::new(ours, 0), peer))
+        };
+        let others = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.web_seed.is_none());
+        let known = others.filter_map(|(slot, peer)| Some((priority(peer.addr)?, slot)));
+        let (lowest, slot) = known.min()?;
+        (priority(newcomer)? > lowest).then_some(slot)
     }
 
     fn most_useless(&self, now: Instant) -> Option<PeerSlot> {

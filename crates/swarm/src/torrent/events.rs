@@ -197,6 +197,9 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(slot) else {
             return;
         };
+        if let Some(ours) = handshake.your_ip {
+            self.our_address.said(ours, peer.addr.ip());
+        }
         if let Some(requests) = handshake.request_queue {
             let limit = usize::try_from(requests).unwrap_or(usize::MAX);
             peer.pipeline

@@ -1,11 +1,12 @@
 //! Peers that come, go, and come twice.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rarest_metainfo::{Bitfield, PeerId};
 use rarest_peer_wire::connection::Event;
 use rarest_peer_wire::extension::ExtensionHandshake;
+use rarest_peer_wire::peer_priority;
 use rarest_swarm::limits::{MAX_BANNED, MAX_FAILURES, MAX_KNOWN_PEERS, MAX_OWN_ADDRESSES};
 use rarest_swarm::{Config, Direction, DisconnectReason, Ended, PeerSource, Refused};
 
@@ -135,7 +136,7 @@ fn bans_are_bounded_and_the_oldest_ends_first() {
     let mut stage = Stage::new(1, 1);
     let ip = |number: usize| {
         let number = u32::try_from(number).unwrap();
-        std::net::IpAddr::from((0x0a00_0001 + number).to_be_bytes())
+        IpAddr::from((0x0a00_0001 + number).to_be_bytes())
     };
     for number in 0..=MAX_BANNED {
         stage.torrent.ban(stage.now, ip(number));
@@ -323,4 +324,43 @@ fn a_machine_need_not_be_kept_while_all_is_there_and_nobody_is_known() {
     stage.torrent.ban(stage.now, addr(3).ip());
     stage.drain();
     assert!(!stage.torrent.is_replaceable(), "a ban is to be remembered");
+}
+
+#[test]
+fn when_all_places_are_taken_the_canonical_priority_decides() {
+    let config = Config {
+        max_peers: 3,
+        ..Config::default()
+    };
+    let mut stage = Stage::with(config, geometry(2, 1), |_| {});
+    let peers = [1, 2, 3].map(|number| (number, stage.seed(number)));
+    let ours = IpAddr::from([198, 51, 100, 7]);
+    let priority = |number| peer_priority(SocketAddr::new(ours, 0), addr(number));
+    let (lowest, dropped) = peers
+        .into_iter()
+        .min_by_key(|&(number, _)| priority(number))
+        .unwrap();
+    let higher = (4..200)
+        .find(|&number| priority(number) > priority(lowest))
+        .unwrap();
+    let lower = (4..200)
+        .find(|&number| priority(number) < priority(lowest))
+        .unwrap();
+    let come = |stage: &mut Stage, number| {
+        stage.try_connect(addr(number), Direction::Incoming, PeerId([number; 20]))
+    };
+    // Nobody is believed alone about our address.
+    let introduce = |stage: &mut Stage, key| {
+        let mut handshake = ExtensionHandshake::default();
+        handshake.your_ip = Some(ours);
+        stage.send(key, vec![Event::ExtensionHandshake(Box::new(handshake))]);
+    };
+    introduce(&mut stage, peers[0].1);
+    introduce(&mut stage, peers[0].1);
+    let full = Err(Refused::Full { limit: 3 });
+    assert_eq!(come(&mut stage, higher), full);
+    introduce(&mut stage, peers[1].1);
+    assert_eq!(come(&mut stage, lower), full);
+    assert!(come(&mut stage, higher).is_ok());
+    assert_eq!(stage.dropped, [(dropped, DisconnectReason::Replaced)]);
 }
