@@ -219,12 +219,24 @@ impl HashRequests {
     pub(crate) fn refused(&mut self, now: Instant) -> Option<&BTreeSet<Sha256Digest>> {
         if self.rests_until.is_some_and(|until| until <= now) {
             self.rests_until = None;
-            self.refused.clear();
+            // What it owes still it is not asked for a second time.
+            self.refused = self.late_roots().collect();
             self.leaves = Giving::Likely;
         }
         let has_room = self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
             && self.refused.len() < MAX_REFUSED_LAYERS;
         has_room.then_some(&self.refused)
+    }
+
+    fn late_roots(&self) -> impl Iterator<Item = Sha256Digest> + '_ {
+        let late = self
+            .in_flight
+            .iter()
+            .filter(|asked| asked.deadline.is_none());
+        late.filter_map(|asked| match asked.wanted {
+            Wanted::Layer(range) => Some(range.pieces_root),
+            Wanted::Leaves(_) => None,
+        })
     }
 
     pub(crate) fn sent(&mut self, range: HashRange, wanted: Wanted, deadline: Instant) {
@@ -240,9 +252,11 @@ impl HashRequests {
         self.in_flight.len()
     }
 
-    /// Whether the peer may be asked for leaves. Many clients do not keep them.
-    pub(crate) fn gives_leaves(&self) -> bool {
-        self.leaves == Giving::Likely && self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
+    /// Whether the peer may be asked for these leaves. Many clients keep none.
+    pub(crate) fn gives_leaves(&self, range: &HashRange) -> bool {
+        self.leaves == Giving::Likely
+            && self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
+            && !self.in_flight.iter().any(|asked| asked.range == *range)
     }
 
     /// The peer does not give leaves.

@@ -146,7 +146,7 @@ impl Torrent {
                 && peer
                     .hash_requests
                     .as_ref()
-                    .is_some_and(HashRequests::gives_leaves)
+                    .is_some_and(|requests| requests.gives_leaves(&range))
         };
         let candidates = self.peers.iter().filter(|(_, peer)| can_answer(peer));
         let best = candidates.min_by_key(|(_, peer)| {

@@ -1,6 +1,7 @@
 //! Stories of one torrent, told through its public surface in virtual time.
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+mod any_hashes;
 mod any_input;
 mod any_metadata;
 mod any_order;
