@@ -235,6 +235,34 @@ async fn a_paused_link_asks_nobody_until_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn a_link_that_pauses_at_its_metadata_waits_for_a_choice() {
+    let files = [("empty", 0), ("first", 100_000), ("second", 100_000)];
+    let sample = Sample::folder("choice", &files, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let leech = Peer::start().await;
+    let adding = leech.session.add(link(&sample, &seed)).pause_at_metadata();
+    let torrent = adding.start().await.unwrap();
+    let metainfo = within(torrent.metadata()).await.unwrap();
+    let mut stats = torrent.stats();
+    let paused = stats.wait_for(|stats| stats.state == TorrentState::Paused && stats.pieces > 0);
+    assert_eq!(within(paused).await.unwrap().downloaded_bytes, 0);
+    let files = metainfo.info().files();
+    let second = files.map(|file| file.path() == "choice/second");
+    let priority = |is_second| match is_second {
+        true => FilePriority::Normal,
+        false => FilePriority::Skip,
+    };
+    let choice: Vec<_> = second.map(priority).enumerate().collect();
+    torrent.set_file_priorities(choice).await.unwrap();
+    torrent.resume().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    sample.assert_file_in(leech.folder.path(), 2);
+    assert!(!sample.path(leech.folder.path(), 1).exists());
+    leech.shut_down().await;
+    seed.shut_down().await;
+}
+
+#[tokio::test]
 async fn metadata_survives_a_restart() {
     let sample = Sample::file("again", 300_000, 32 * 1024);
     let seed = Peer::seeding(&sample).await;
