@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use rarest_peer_wire::connection::{CloseReason, Command, ProtocolViolation};
-use rarest_peer_wire::limits::{HASH_ANSWER_TIMEOUT, MAX_HASH_REQUESTS};
+use rarest_peer_wire::limits::{
+    HASH_ANSWER_TIMEOUT, MAX_HASH_REQUESTS, MAX_HASHES, MAX_PROOF_LAYERS,
+};
 use rarest_peer_wire::{HashRange, Message, Reserved};
 
 use crate::pair::{Scripted, all};
@@ -139,5 +141,34 @@ fn unrequested_hashes_close() {
         let closed = peer().say(&[answer]);
         let violation = ProtocolViolation::UnrequestedHashes;
         assert_eq!(closed, Err(CloseReason::Violation(violation)));
+    }
+}
+
+/// An answer of so many hashes, uncles included.
+fn answer_of(hashes: u32) -> Message {
+    Message::Hashes {
+        range: range(0, 2),
+        hashes: vec![2; 32 * hashes as usize].into(),
+    }
+}
+
+#[test]
+fn an_answer_longer_than_any_may_be_closes() {
+    let mut peer = peer();
+    peer.does(Command::RequestHashes(Box::new(range(0, 2))));
+    peer.say(&[answer_of(MAX_HASHES + MAX_PROOF_LAYERS)])
+        .unwrap();
+    assert_eq!(peer.end.told(), ["hashes"]);
+    peer.does(Command::RequestHashes(Box::new(range(0, 2))));
+    let closed = peer.say(&[answer_of(MAX_HASHES + MAX_PROOF_LAYERS + 1)]);
+    assert!(matches!(closed, Err(CloseReason::Violation(_))));
+}
+
+#[test]
+fn more_hashes_than_are_ever_served_are_not_asked_of_the_owner() {
+    for (length, told) in [(MAX_HASHES, 1), (MAX_HASHES * 2, 0)] {
+        let mut peer = peer();
+        peer.say(&[Message::HashRequest(range(0, length))]).unwrap();
+        assert_eq!(peer.end.told().len(), told);
     }
 }
