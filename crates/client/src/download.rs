@@ -96,7 +96,10 @@ async fn download(
     let pieces = PieceCount::of(&torrent);
     let wanted = wanted_bytes(&torrent, files.as_deref());
     let has_dht = session.dht_port().is_some() && !torrent.info().is_private();
-    let has_nobody_to_ask = torrent.trackers().is_empty() && arguments.peers.is_empty() && !has_dht;
+    let has_nobody_to_ask = torrent.trackers().is_empty()
+        && torrent.web_seeds().is_empty()
+        && arguments.peers.is_empty()
+        && !has_dht;
     let mut add = session.add(torrent).peers(peers);
     if let Some(files) = files {
         add = add.files(files);
