@@ -2,11 +2,14 @@
 
   libtorrent_client.py create --format v1|v2|hybrid --tracker URL --output FILE PATH     prints the info hashes
       beside FILE: FILE.bare without piece layers, FILE.magnet, FILE.v2-magnet with the v2 hash alone
-  libtorrent_client.py seed|download --port P [--forced-rc4] [--lsd] [--peer PORT] --output DIR TORRENT|MAGNET
+  libtorrent_client.py seed|download --port P [--forced-rc4] [--lsd] [--peer PORT] [--dht HOST:PORT] --output DIR TORRENT|MAGNET
+  libtorrent_client.py items --port P --output DIR TEXT      two nodes of the DHT, which store `from libtorrent` and print
+      READY, and print DONE when they have got TEXT that somebody else stored
 Seed and download print READY, then DONE when everything is there, and stay; after SIGTERM they print UPLOADED and the
 bytes of payload that were sent.
 """
 import argparse
+import hashlib
 import os
 import signal
 import sys
@@ -17,6 +20,13 @@ import libtorrent as lt
 
 # Flags of create_torrent; the bindings of 2.0.8 do not name the last.
 FORMATS = {"hybrid": 0, "v2": 32, "v1": 64}
+
+
+# Nodes of one address are as good as those of many, with whatever id.
+DHT_ON_LOOPBACK = {
+    "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
+    "dht_enforce_node_id": False, "dht_prefer_verified_node_ids": False, "dht_block_ratelimit": 1000,
+}
 
 
 def info_hashes(torrent):
@@ -57,7 +67,8 @@ def trade(options):
     # It never chokes: rTorrent asks a peer that choked it within 10 s again only at its next round, which comes every 30 s.
     session = lt.session({
         "listen_interfaces": ("0.0.0.0:%d" if options.lsd else "127.0.0.1:%d") % options.port,
-        "enable_dht": False, "enable_lsd": options.lsd, "enable_upnp": False, "enable_natpmp": False,
+        "enable_dht": options.dht is not None, **DHT_ON_LOOPBACK, "dht_bootstrap_nodes": options.dht or "",
+        "enable_lsd": options.lsd, "enable_upnp": False, "enable_natpmp": False,
         "enable_incoming_utp": False, "enable_outgoing_utp": False, "out_enc_policy": encryption, "in_enc_policy": encryption,
         "allowed_enc_level": 2,
         "allow_multiple_connections_per_ip": True, "unchoke_slots_limit": -1, "upload_rate_limit": options.upload_limit,
@@ -84,8 +95,13 @@ def trade(options):
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     print("READY", flush=True)
     done = False
+    announced = 0
     while not asked:
         session.wait_for_alert(100)
+        # By itself it would wait for 15 minutes when its first time comes before the first node.
+        if options.dht is not None and time.time() > announced + 2:
+            announced = time.time()
+            handle.force_dht_announce()
         finished = handle.status().is_seeding
         for alert in session.pop_alerts():
             print(type(alert).__name__, alert.message(), file=sys.stderr, flush=True)
@@ -100,9 +116,37 @@ def trade(options):
     os._exit(0)
 
 
+def items(options):
+    nodes = []
+    for port, begin in [(options.port, ""), (0, f"127.0.0.1:{options.port}")]:
+        nodes.append(lt.session({
+            "listen_interfaces": f"127.0.0.1:{port}", "enable_dht": True, **DHT_ON_LOOPBACK, "dht_bootstrap_nodes": begin,
+            "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False, "alert_mask": lt.alert.category_t.dht_notification,
+        }))
+    wanted = lt.sha1_hash(hashlib.sha1(lt.bencode(options.what)).digest())
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    said = set()
+    while not asked:
+        # Each stores what it puts at the others, and looks there.
+        for node in nodes:
+            node.dht_put_immutable_item("from libtorrent")
+            node.dht_get_immutable_item(wanted)
+        time.sleep(0.5)
+        alerts = [alert for node in nodes for alert in node.pop_alerts()]
+        stored = any(isinstance(alert, lt.dht_put_alert) and alert.num_success > 0 for alert in alerts)
+        # The bindings fail on the item of a search that found none; its message tells.
+        found = any(isinstance(alert, lt.dht_immutable_item_alert) and options.what in alert.message() for alert in alerts)
+        for word, is_true in [("READY", stored), ("DONE", found)]:
+            if is_true and word not in said:
+                said.add(word)
+                print(word, flush=True)
+    os._exit(0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["create", "seed", "download"])
+    parser.add_argument("command", choices=["create", "seed", "download", "items"])
     parser.add_argument("--format", choices=sorted(FORMATS), default="v1")
     parser.add_argument("--tracker", default="")
     parser.add_argument("--piece-length", type=int, default=0)
@@ -112,11 +156,14 @@ def main():
     parser.add_argument("--peer", type=int, default=0)
     parser.add_argument("--lsd", action="store_true")
     parser.add_argument("--forced-rc4", action="store_true")
+    parser.add_argument("--dht", help="take part in the DHT, beginning at HOST:PORT, or nowhere when it is empty")
     parser.add_argument("--output", required=True)
     parser.add_argument("what")
     options = parser.parse_args()
     if options.command == "create":
         create(options)
+    elif options.command == "items":
+        items(options)
     else:
         trade(options)
 

@@ -46,6 +46,9 @@ const MAX_UNDER_WAY: usize = 8;
 /// Most host names in `nodes` of torrents that are looked up: others than us wrote them.
 const MAX_NAMED_NODES: usize = 32;
 
+/// How often it is looked whether a first node has answered.
+const REACH_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often the known nodes are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
@@ -80,6 +83,15 @@ pub(crate) struct BeaconTask {
     times: BTreeSet<(Instant, TorrentId)>,
     under_way: JoinSet<Outcome>,
     named_nodes: usize,
+    reach: Reach,
+}
+
+/// Whether there is anybody to announce to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// No node has answered yet: to look for a torrent would only make its next turn come later.
+    Nobody,
+    Nodes,
 }
 
 /// A torrent that is announced.
@@ -127,6 +139,7 @@ impl Beacon {
             times: BTreeSet::new(),
             under_way: JoinSet::new(),
             named_nodes: 0,
+            reach: Reach::Nobody,
         };
         let wishes = sender;
         Some((Self { wishes, port }, task))
@@ -193,7 +206,7 @@ impl BeaconTask {
         let path = state_path(&shared.config);
         let mut save_at = now() + SAVE_INTERVAL;
         loop {
-            let has_room = self.under_way.len() < MAX_UNDER_WAY;
+            let has_room = self.reach == Reach::Nodes && self.under_way.len() < MAX_UNDER_WAY;
             let due = self.times.first().filter(|_| has_room).map(|&(at, _)| at);
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
@@ -206,6 +219,9 @@ impl BeaconTask {
                     }
                 }
                 () = sleep_until(due) => self.look(&shared),
+                () = tokio::time::sleep(REACH_INTERVAL), if self.reach == Reach::Nobody => {
+                    self.reach = self.reach().await;
+                }
                 () = sleep_until(Some(save_at)) => {
                     save_at = now() + SAVE_INTERVAL;
                     self.save(path.as_deref()).await;
@@ -214,6 +230,13 @@ impl BeaconTask {
             }
         }
         self.save(path.as_deref()).await;
+    }
+
+    async fn reach(&self) -> Reach {
+        match self.dht.stats().await {
+            Ok(stats) if stats.nodes_v4 + stats.nodes_v6 > 0 => Reach::Nodes,
+            _ => Reach::Nobody,
+        }
     }
 
     fn handle_wish(&mut self, wish: Wish) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::payload::{Payload, Torrent};
 use super::tracker::Scheme;
@@ -30,6 +30,8 @@ pub(crate) enum Form {
     Magnet,
     /// A magnet link with the v2 info-hash alone.
     V2Magnet,
+    /// A magnet link with all info-hashes and no tracker.
+    TrackerlessMagnet,
 }
 
 impl Form {
@@ -40,6 +42,7 @@ impl Form {
             Self::Bare => "bare",
             Self::Magnet => "magnet",
             Self::V2Magnet => "v2-magnet",
+            Self::TrackerlessMagnet => "trackerless-magnet",
         }
     }
 }
@@ -64,6 +67,15 @@ pub(crate) enum Finding {
     Acquaintance(u16),
 }
 
+/// Which part a client takes in the DHT, at the port of the peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DhtPart {
+    /// None.
+    None,
+    /// It begins at the node with this port.
+    From(u16),
+}
+
 /// One start of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -77,6 +89,8 @@ pub(crate) struct Job {
     pub(crate) scratch: PathBuf,
     /// The port that the client listens on.
     pub(crate) port: u16,
+    /// Its part in the DHT.
+    pub(crate) dht: DhtPart,
     /// Bytes a second that it may send; without a limit if absent.
     pub(crate) upload_limit: Option<u64>,
     /// Bytes a second that it may receive; without a limit if absent.
@@ -104,6 +118,12 @@ impl Job {
             Form::Bare => Ok(beside(".bare")),
             Form::Magnet => read(".magnet"),
             Form::V2Magnet => read(".v2-magnet"),
+            Form::TrackerlessMagnet => {
+                let link = fs::read_to_string(beside(".magnet"))?;
+                let (hashes, _tracker) =
+                    link.split_once("&tr=").context("a link with a tracker")?;
+                Ok(hashes.into())
+            }
         }
     }
 }
@@ -138,6 +158,11 @@ pub(crate) trait Client: Sync {
 
     /// The command that creates a torrent at `out` of the payload at `path`; absent where nobody asks for it.
     fn create(&self, _payload: Payload, _path: &Path, _out: &Path) -> Option<Command> {
+        None
+    }
+
+    /// The command that asks the DHT, beginning at `bootstrap`; absent where nobody asks for it.
+    fn ask_dht(&self, _bootstrap: &str, _arguments: &[&str]) -> Option<Command> {
         None
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::client::{Client, Encryption, Finding, Goal, Job, Running};
+use super::client::{Client, DhtPart, Encryption, Finding, Goal, Job, Running};
 use super::payload::Payload;
 use super::process::Process;
 
@@ -41,6 +41,9 @@ impl Client for Libtorrent {
         command.args(["--port", &job.port.to_string()]);
         if job.encryption == Encryption::Required {
             command.arg("--forced-rc4");
+        }
+        if let DhtPart::From(port) = job.dht {
+            command.args(["--dht", &format!("127.0.0.1:{port}")]);
         }
         if let Some(limit) = job.upload_limit {
             command.args(["--upload-limit", &limit.to_string()]);
@@ -82,5 +85,41 @@ impl Running for RunningLibtorrent {
             .lines()
             .find_map(|line| line.strip_prefix("UPLOADED "));
         Ok(line.map(str::parse).transpose()?)
+    }
+}
+
+/// What libtorrent stores in the DHT.
+pub(crate) const ITEM: &str = "from libtorrent";
+
+/// SHA-1 of [`ITEM`], bencoded.
+pub(crate) const ITEM_TARGET: &str = "d4d444febdbae7201e49072a94d29bef13d8c29c";
+
+/// Two nodes of the DHT, of which one alone would have nobody to store an item at.
+pub(crate) struct DhtNodes {
+    process: Process,
+}
+
+impl DhtNodes {
+    /// Starts them, one at the port of the job. They look for the item `wanted`.
+    pub(crate) fn start(job: &Job, wanted: &str) -> Result<Self> {
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(script()).args(["items", "--port"]);
+        command.arg(job.port.to_string());
+        command.arg("--output").arg(&job.scratch).arg(wanted);
+        let process = Process::start("libtorrent", &job.scratch, &command)?;
+        Ok(Self { process })
+    }
+
+    pub(crate) fn has_stored(&mut self) -> Result<bool> {
+        self.says("READY")
+    }
+
+    pub(crate) fn have_got(&mut self) -> Result<bool> {
+        self.says("DONE")
+    }
+
+    fn says(&mut self, word: &str) -> Result<bool> {
+        self.process.expect_running()?;
+        Ok(self.process.printed()?.contains(word))
     }
 }

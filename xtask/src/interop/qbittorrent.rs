@@ -86,7 +86,7 @@ fn form(job: &Job) -> Result<Vec<u8>> {
             "name=\"torrents\"; filename=\"t.torrent\"\r\nContent-Type: application/x-bittorrent",
             fs::read(job.what()?)?,
         ),
-        Form::Magnet | Form::V2Magnet => (
+        Form::Magnet | Form::V2Magnet | Form::TrackerlessMagnet => (
             "name=\"urls\"",
             job.what()?
                 .into_string()

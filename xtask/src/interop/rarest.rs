@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::client::{Client, Encryption, Finding, Goal, Job, Running};
+use super::client::{Client, DhtPart, Encryption, Finding, Goal, Job, Running};
 use super::payload::{self, Payload};
 use super::process::Process;
 
@@ -35,6 +35,13 @@ impl Client for Rarest {
         Some(command)
     }
 
+    fn ask_dht(&self, bootstrap: &str, arguments: &[&str]) -> Option<Command> {
+        let mut command = Command::new(&self.program);
+        command.arg("dht").args(arguments);
+        command.args(["--bootstrap", bootstrap, "--bind", "127.0.0.1"]);
+        Some(command)
+    }
+
     fn start(&self, job: &Job) -> Result<Box<dyn Running>> {
         let mut command = Command::new(&self.program);
         command.arg(match job.goal {
@@ -46,6 +53,10 @@ impl Client for Rarest {
         if job.encryption == Encryption::Required {
             command.args(["--encryption", "require"]);
         }
+        match job.dht {
+            DhtPart::None => command.arg("--no-dht"),
+            DhtPart::From(port) => command.args(["--dht-bootstrap", &format!("127.0.0.1:{port}")]),
+        };
         if let Some(limit) = job.upload_limit {
             command.args(["--limit-up", &limit.to_string()]);
         }

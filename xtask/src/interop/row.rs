@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::client::{Client, Encryption, Finding, Form, Goal, Job, Running};
+use super::client::{Client, DhtPart, Encryption, Finding, Form, Goal, Job, Running};
+use super::libtorrent;
 use super::payload::{self, EmptyFiles, Payload, Torrent};
 use super::port;
 use super::process::Deadline;
@@ -19,6 +20,9 @@ const ROW_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Speed of the seed from which a download that is to be interrupted comes, in bytes a second: the payload takes seconds.
 const INTERRUPTED_RATE: u64 = 4_000_000;
+
+/// What ours stores in the DHT.
+const ITEM_FROM_US: &str = "from rarest";
 
 /// The share of the payload after which a download is interrupted.
 const INTERRUPTED_SHARE: f64 = 0.3;
@@ -54,6 +58,13 @@ pub(crate) enum Story {
     },
     /// nginx is all that `fetch` finds (BEP 19).
     WebSeed { fetch: &'static str, way: Way },
+    /// As a trade, with a magnet link alone: no tracker, and a DHT in which each knows one node to begin at (BEP 5).
+    OverDht {
+        seed: &'static str,
+        fetch: &'static str,
+    },
+    /// Ours and libtorrent's nodes of the DHT get the items that the other stored (BEP 44).
+    DhtItems,
     /// Ours creates the torrent; libtorrent finds the files complete.
     Create,
 }
@@ -215,6 +226,14 @@ pub(crate) fn all(clients: &[&dyn Client]) -> Vec<Row> {
         };
         add(name, story, Payload::Single, Scheme::Http);
     }
+    for (seed, fetch) in [("libtorrent", OURS), (OURS, "libtorrent"), (OURS, OURS)] {
+        for payload in [Payload::Multi, Payload::V2] {
+            let name = format!("dht.{}", trade_name(seed, fetch, payload));
+            add(name, Story::OverDht { seed, fetch }, payload, Scheme::Http);
+        }
+    }
+    let items = "dht.items".to_owned();
+    add(items, Story::DhtItems, Payload::Single, Scheme::Http);
     let reference = "libtorrent";
     for client in clients
         .iter()
@@ -313,6 +332,8 @@ impl Row {
                 seed,
                 fetch,
             } => stage.introduce(introducer, seed, fetch)?,
+            Story::OverDht { seed, fetch } => stage.over_dht(seed, fetch)?,
+            Story::DhtItems => stage.dht_items()?,
             Story::Create => stage.create()?,
         }
         Ok(began.elapsed())
@@ -377,6 +398,7 @@ impl<'a> Stage<'a> {
             data: data.to_owned(),
             scratch: self.folder.join(scratch),
             port: port::free(),
+            dht: DhtPart::None,
             upload_limit: None,
             download_limit: None,
             finding: Finding::Tracker,
@@ -578,6 +600,48 @@ impl<'a> Stage<'a> {
             ..self.job(fetch, fetch, Goal::Download, &self.copy)
         };
         self.completes(fetch, &job)
+    }
+
+    fn over_dht(&self, seed: &str, fetch: &str) -> Result<()> {
+        let others = self.job("libtorrent", "others", Goal::Seed, &self.original);
+        let mut nodes = libtorrent::DhtNodes::start(&others, ITEM_FROM_US)?;
+        self.deadline
+            .until("there is a DHT", || nodes.has_stored())?;
+        let mut seeds = self.job(seed, "seeds", Goal::Seed, &self.original);
+        let mut fetches = self.job(fetch, "fetches", Goal::Download, &self.copy);
+        seeds.dht = DhtPart::From(others.port);
+        fetches.dht = DhtPart::From(others.port);
+        fetches.form = Form::TrackerlessMagnet;
+        let mut seeding = self.client(seed)?.start(&seeds)?;
+        self.deadline
+            .until(&format!("{seed} seeds"), || seeding.is_complete())?;
+        let mut fetching = self.client(fetch)?.start(&fetches)?;
+        self.deadline
+            .until(&format!("{fetch} is complete"), || fetching.is_complete())?;
+        fetching.stop()?;
+        self.is_as_the_original(fetch)
+    }
+
+    fn dht_items(&self) -> Result<()> {
+        let job = self.job("libtorrent", "libtorrent", Goal::Seed, &self.original);
+        let mut nodes = libtorrent::DhtNodes::start(&job, ITEM_FROM_US)?;
+        self.deadline
+            .until("libtorrent has stored its item", || nodes.has_stored())?;
+        let bootstrap = format!("127.0.0.1:{}", job.port);
+        let ask = |arguments: &[&str]| {
+            let ours = self.client(OURS)?.ask_dht(&bootstrap, arguments);
+            crate::cargo::output(&mut ours.context("our client has a DHT")?)
+        };
+        let got = ask(&["get", libtorrent::ITEM_TARGET])?;
+        if got.trim() != libtorrent::ITEM {
+            bail!(
+                "ours got {got:?} where libtorrent stored {:?}",
+                libtorrent::ITEM
+            );
+        }
+        ask(&["put", ITEM_FROM_US])?;
+        self.deadline
+            .until("libtorrent gets our item", || nodes.have_got())
     }
 
     fn create(&self) -> Result<()> {
