@@ -38,6 +38,7 @@ fn run(seed: u64) -> (World, Result<Duration, Unfinished>) {
     let network = Network {
         jitter: Duration::from_millis(seed % 50),
         mean_lifetime: seed.is_multiple_of(3).then(|| Duration::from_secs(10)),
+        ..Network::default()
     };
     #[expect(clippy::disallowed_methods, reason = "virtual time needs a beginning")]
     let start = Instant::now();

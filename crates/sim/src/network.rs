@@ -36,19 +36,27 @@ impl Link {
     };
 }
 
-/// What all connections suffer.
+/// What all connections and datagrams suffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Up to so much is added to the way of each part of a stream. Streams stay in order.
+    /// Up to so much is added to the way of each part of a stream and of each datagram. Streams stay in order.
     pub jitter: Duration,
     /// Connections break after this time on average; never without.
     pub mean_lifetime: Option<Duration>,
+    /// One datagram in so many is lost; none without. With [jitter](Self::jitter) they overtake each other.
+    pub lost_datagrams: Option<u32>,
 }
 
 impl Network {
     pub(crate) fn jitter(&self, rng: &mut Xoshiro256PlusPlus) -> Duration {
         let most = u64::try_from(self.jitter.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(rng.random_range(0..=most))
+    }
+
+    /// Whether a datagram is lost.
+    pub(crate) fn loses_datagram(&self, rng: &mut Xoshiro256PlusPlus) -> bool {
+        self.lost_datagrams
+            .is_some_and(|one_in| rng.random_range(0..one_in.max(1)) == 0)
     }
 
     /// When a new connection breaks, if ever.

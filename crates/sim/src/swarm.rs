@@ -90,6 +90,8 @@ pub enum Introduction {
     Tracker,
     /// It knows these, and learns of others by what they tell or who dials it (BEP 11).
     Acquaintances(Vec<NodeId>),
+    /// It looks for them in the DHT (BEP 5), which it enters by these nodes. Whoever knows none waits for others to enter by it.
+    Dht(Vec<NodeId>),
 }
 
 /// What a node knows of the torrent when it joins.
@@ -154,6 +156,8 @@ pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     pub(crate) torrent: Torrent,
     pub(crate) disk: Disk,
+    /// Of a node that looks for peers in the DHT.
+    pub(crate) dht: Option<DhtNode>,
     pub(crate) config: Arc<ConnectionConfig>,
     pub(crate) ends: BTreeMap<PeerKey, EndId>,
     /// How others were reached.
@@ -165,6 +169,30 @@ pub(crate) struct Node {
     pub(crate) wake_at: Option<Instant>,
     pub(crate) presence: Presence,
     pub(crate) completed_after: Option<Duration>,
+}
+
+/// A node of the DHT, at the same address.
+#[derive(Debug)]
+pub(crate) struct DhtNode {
+    pub(crate) node: rarest_dht::Node,
+    /// The earliest timeout that is planned.
+    pub(crate) wake_at: Option<Instant>,
+}
+
+impl DhtNode {
+    fn new(addr: SocketAddr, random: [u8; 12], now: Instant) -> Self {
+        let config = rarest_dht::Config {
+            families: rarest_dht::Families::V4,
+            external_ips: vec![addr.ip()],
+            ..rarest_dht::Config::default()
+        };
+        let mut seed = [0; 32];
+        seed[..random.len()].copy_from_slice(&random);
+        Self {
+            node: rarest_dht::Node::new(config, seed, now),
+            wake_at: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,10 +331,16 @@ impl Node {
         connection.extensions =
             Extensions::only([Extension::DontHave, Extension::Metadata, Extension::Pex]);
         connection.max_incoming_requests = model.request_queue;
+        let dht = match model.introduction {
+            Introduction::Dht(_) => Some(DhtNode::new(addr, random, now)),
+            Introduction::Tracker | Introduction::Acquaintances(_) => None,
+        };
+        connection.dht_port = dht.is_some().then_some(PORT);
         Self {
             torrent,
             addr,
             disk,
+            dht,
             config: Arc::new(connection),
             ends: BTreeMap::new(),
             openings: BTreeMap::new(),

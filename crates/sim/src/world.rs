@@ -1,5 +1,6 @@
 //! The world: nodes, wires between them, and what happens when.
 
+mod dht;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -111,6 +112,13 @@ enum Happening {
         range: Box<HashRange>,
         hashes: Option<Bytes>,
     },
+    /// A datagram reaches the node at an address, should there be one.
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Bytes,
+    },
+    WakeDht(NodeId),
     RetryStore(NodeId),
     ChangeMind(NodeId),
 }
@@ -341,6 +349,8 @@ impl World {
                 range,
                 hashes,
             } => self.hashes_read(node, peer, range, hashes),
+            Happening::Datagram { from, to, bytes } => self.datagram(from, to, &bytes),
+            Happening::WakeDht(node) => self.wake_dht(node),
             Happening::RetryStore(node) => self.retry_store(node),
             Happening::ChangeMind(node) => self.change_mind(node),
         }
@@ -360,13 +370,18 @@ impl World {
         match self.nodes[id.0].model.introduction.clone() {
             Introduction::Tracker => self.announce(id),
             Introduction::Acquaintances(known) => {
-                let addrs: Vec<_> = known
-                    .iter()
-                    .map(|&other| self.nodes[other.0].addr)
-                    .collect();
+                let addrs = self.addresses(&known);
                 self.introduce(id, PeerSource::User, &addrs);
             }
+            Introduction::Dht(known) => {
+                let routers = self.addresses(&known);
+                self.enter_dht(id, &routers);
+            }
         }
+    }
+
+    fn addresses(&self, nodes: &[NodeId]) -> Vec<SocketAddr> {
+        nodes.iter().map(|&node| self.nodes[node.0].addr).collect()
     }
 
     fn introduce(&mut self, id: NodeId, source: PeerSource, addrs: &[SocketAddr]) {
@@ -379,6 +394,12 @@ impl World {
         if !self.is_there(id) {
             return;
         }
+        self.agenda
+            .plan_in(ANNOUNCE_INTERVAL, Happening::Announce(id));
+        if self.nodes[id.0].dht.is_some() {
+            self.look_in_dht(id);
+            return;
+        }
         let mut addrs: Vec<_> = self
             .nodes
             .iter()
@@ -388,8 +409,6 @@ impl World {
             .collect();
         addrs.shuffle(&mut self.rng);
         addrs.truncate(ANNOUNCED_PEERS);
-        self.agenda
-            .plan_in(ANNOUNCE_INTERVAL, Happening::Announce(id));
         self.introduce(id, PeerSource::Tracker, &addrs);
     }
 

@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    fn info_hash(&self) -> InfoHash {
+    pub(super) fn info_hash(&self) -> InfoHash {
         let info_hash = self.content.metainfo.info_hashes().swarms().next();
         info_hash.expect("every torrent has an info-hash")
     }

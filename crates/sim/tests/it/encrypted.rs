@@ -28,6 +28,7 @@ fn everybody_completes_though_some_do_not_understand_each_other() {
     let network = Network {
         jitter: Duration::from_millis(20),
         mean_lifetime: Some(Duration::from_secs(60)),
+        ..Network::default()
     };
     let mut world = World::new(seed, network, content, start());
     world.add(NodeModel {

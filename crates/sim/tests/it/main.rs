@@ -1,6 +1,7 @@
 //! Whole swarms, from the first dial to the last piece, in virtual time.
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+mod dht;
 mod encrypted;
 mod exchange;
 mod fast_lines;

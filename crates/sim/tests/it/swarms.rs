@@ -39,6 +39,7 @@ fn the_same_seed_gives_the_same_log_and_another_one_another() {
         let network = Network {
             jitter: Duration::from_millis(20),
             mean_lifetime: Some(Duration::from_secs(20)),
+            ..Network::default()
         };
         let mut world = World::new(seed, network, small(1), start());
         world.add(NodeModel::seed());
@@ -82,6 +83,7 @@ fn connections_that_break_all_the_time_only_cost_time() {
     let network = Network {
         jitter: Duration::from_millis(50),
         mean_lifetime: Some(Duration::from_secs(5)),
+        ..Network::default()
     };
     let mut world = World::new(seed, network, small(seed), start());
     world.add(NodeModel::seed());
