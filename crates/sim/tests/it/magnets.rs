@@ -19,6 +19,7 @@ fn a_swarm_of_links_completes_from_one_seed() {
     let network = Network {
         jitter: Duration::from_millis(20),
         mean_lifetime: Some(Duration::from_secs(40)),
+        ..Network::default()
     };
     let content = Content::random(seed, 2_000_000, 16 * 1024);
     let mut world = World::new(seed, network, content, start());
