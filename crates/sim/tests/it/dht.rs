@@ -77,6 +77,8 @@ fn without_the_first_node_nobody_finds_anybody() {
     let (mut world, leechers) = swarm(ROUGH, seed, 10, content);
     world.leave(leechers[0]);
     world.run_for(10 * MINUTE);
-    let found = leechers.iter().any(|&node| world.torrent(node).is_complete());
+    let found = leechers
+        .iter()
+        .any(|&node| world.torrent(node).is_complete());
     assert!(!found, "they know each other from somewhere else");
 }
