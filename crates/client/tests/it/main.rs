@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics fails")]
 
 mod command_line;
+mod dht;
 mod errors;
 mod files;
 mod kill;

@@ -1,0 +1,83 @@
+//! `rarest dht`, with a node of this machine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use rarest_dht::driver::{Dht, DhtConfig};
+use tokio::runtime::Runtime;
+
+use crate::process::{fails, succeeds};
+
+/// A node that runs as long as this lives.
+struct Node {
+    address: String,
+    _dht: Dht,
+    _runtime: Runtime,
+}
+
+impl Node {
+    fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let inside = runtime.enter();
+        let dht = Dht::start(DhtConfig {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            ..DhtConfig::default()
+        });
+        let dht = dht.unwrap();
+        let address = dht.local_addresses()[0].to_string();
+        drop(inside);
+        Self {
+            address,
+            _dht: dht,
+            _runtime: runtime,
+        }
+    }
+
+    fn ask(&self, words: &[&str]) -> String {
+        let here = ["--bootstrap", &self.address, "--bind", "127.0.0.1"];
+        succeeds([&["dht"], words, &here].concat())
+    }
+}
+
+#[test]
+fn a_text_that_was_put_is_got_by_its_target() {
+    let node = Node::start();
+    let put = node.ask(&["put", "hello"]);
+    let target = put.lines().find_map(|line| line.strip_prefix("target "));
+    assert_eq!(node.ask(&["get", target.unwrap()]), "hello\n");
+}
+
+#[test]
+fn who_has_the_key_can_change_what_it_signed() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    let key = key.to_str().unwrap();
+    node.ask(&["put", "first", "--key", key]);
+    let put = node.ask(&["put", "second", "--key", key]);
+    let public = put.lines().find_map(|line| line.strip_prefix("key "));
+    assert_eq!(node.ask(&["get", public.unwrap()]), "second\n");
+}
+
+#[test]
+fn peers_that_were_announced_are_printed() {
+    let node = Node::start();
+    let hash = "ab".repeat(20);
+    assert_eq!(node.ask(&["get-peers", &hash, "--announce", "4321"]), "");
+    assert_eq!(node.ask(&["get-peers", &hash]), "127.0.0.1:4321\n");
+}
+
+#[test]
+fn what_nobody_has_is_said() {
+    let node = Node::start();
+    let target = "cd".repeat(20);
+    let asked = [
+        "dht",
+        "get",
+        &target,
+        "--bootstrap",
+        &node.address,
+        "--bind",
+        "127.0.0.1",
+    ];
+    assert!(fails(1, asked).contains("nobody has such an item"));
+}
