@@ -28,6 +28,8 @@ pub(super) struct Copy<P> {
     pub(super) turn_ends: Instant,
     parts: Vec<Part>,
     missing: u32,
+    /// Those of the missing parts that may be asked of one peer more.
+    askable: u32,
 }
 
 #[derive(Debug)]
@@ -51,12 +53,17 @@ impl<P> Copy<P> {
             turn_ends,
             parts: (0..count).map(|_| Part::Missing { asked: 0 }).collect(),
             missing: count,
+            askable: count,
         }
     }
 
     /// The part that a peer is to be asked for next, which was not asked for `already`: one that nobody was asked for, or else one that
     /// another peer owes. It counts as asked for.
     pub(super) fn next_part(&mut self, already: &[u32]) -> Option<u32> {
+        // Hundreds of peers may find that nothing is left for them.
+        if self.askable == 0 {
+            return None;
+        }
         let parts = (0..).zip(&mut self.parts);
         let askable = parts.filter_map(|(number, part)| match part {
             Part::Missing { asked } if *asked < MOST_ASKED && !already.contains(&number) => {
@@ -66,12 +73,14 @@ impl<P> Copy<P> {
         });
         let (number, asked) = askable.min_by_key(|(number, asked)| (**asked, *number))?;
         *asked += 1;
+        self.askable -= u32::from(*asked == MOST_ASKED);
         Some(number)
     }
 
     /// A peer that was asked for the part will not send it.
     pub(super) fn given_back(&mut self, part: u32) {
         if let Some(Part::Missing { asked }) = self.parts.get_mut(part as usize) {
+            self.askable += u32::from(*asked == MOST_ASKED);
             *asked = asked.saturating_sub(1);
         }
     }
@@ -84,7 +93,10 @@ impl<P> Copy<P> {
 
     /// Takes a part that fits, the first that comes.
     pub(super) fn insert(&mut self, part: u32, bytes: &[u8], from: IpAddr) {
-        if let Some(place @ Part::Missing { .. }) = self.parts.get_mut(part as usize) {
+        if let Some(place) = self.parts.get_mut(part as usize)
+            && let Part::Missing { asked } = *place
+        {
+            self.askable -= u32::from(asked < MOST_ASKED);
             // A slice would keep the whole read buffer alive.
             let bytes = bytes.into();
             *place = Part::Here { bytes, from };

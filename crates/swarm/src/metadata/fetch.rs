@@ -46,6 +46,13 @@ enum Division {
     Alone,
 }
 
+/// Whether there is room for one more copy. Once there is none, there is none for all others who wait: hundreds need not look for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Perhaps,
+    None,
+}
+
 #[derive(Debug)]
 struct Peer {
     ip: IpAddr,
@@ -130,24 +137,20 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
         self.assign(now);
     }
 
-    /// A peer sent a message. What was not asked for is not looked at.
+    /// A peer sent a message. What was not asked for is not looked at, and costs next to nothing.
     pub fn handle_message(&mut self, now: Instant, peer: P, message: &MetadataMessage) -> Arrived {
         let arrived = match message {
             MetadataMessage::Data {
                 piece,
                 total_size,
                 data,
-            } => self.handle_part(now, peer, *piece, *total_size, data),
-            MetadataMessage::Reject { piece } => {
-                if self.owes(peer, *piece) {
-                    self.fail(now, peer);
-                }
+            } if self.owes(peer, *piece) => self.handle_part(now, peer, *piece, *total_size, data),
+            MetadataMessage::Reject { piece } if self.owes(peer, *piece) => {
+                self.fail(now, peer);
                 Arrived::Incomplete
             }
             // BEP 9: a type that is not known "MUST be ignored". What is asked of us we do not have.
-            MetadataMessage::Request { .. } | MetadataMessage::Unknown { .. } => {
-                Arrived::Incomplete
-            }
+            _ => return Arrived::Incomplete,
         };
         self.assign(now);
         arrived
@@ -224,9 +227,6 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
         total_size: u32,
         data: &[u8],
     ) -> Arrived {
-        if !self.owes(key, part) {
-            return Arrived::Incomplete;
-        }
         let Some(peer) = self.peers.get_mut(&key) else {
             return Arrived::Incomplete;
         };
@@ -336,8 +336,9 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
                 peer.state = State::Waiting { since: until };
             }
         }
+        let mut room = Room::Perhaps;
         for key in self.waiting() {
-            let Some(copy) = self.place_for(now, key) else {
+            let Some(copy) = self.place_for(now, key, &mut room) else {
                 continue;
             };
             if let Some(peer) = self.peers.get_mut(&key) {
@@ -363,7 +364,7 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
     }
 
     /// The copy that a peer is to work on, if there is one or room for one.
-    fn place_for(&mut self, now: Instant, key: P) -> Option<CopyId> {
+    fn place_for(&mut self, now: Instant, key: P, room: &mut Room) -> Option<CopyId> {
         let Peer { size, failures, .. } = *self.peers.get(&key)?;
         let makers = match self.division {
             Division::Shared => Makers::All,
@@ -379,7 +380,13 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
             }
             return Some(id);
         }
-        self.make_room(now)?;
+        if *room == Room::None {
+            return None;
+        }
+        if self.make_room(now).is_none() {
+            *room = Room::None;
+            return None;
+        }
         let id = CopyId(self.next_copy);
         self.next_copy += 1;
         self.copies.insert(id, Copy::new(size, makers, turn_ends));

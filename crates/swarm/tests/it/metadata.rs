@@ -1,5 +1,7 @@
 //! The info dictionary of a magnet link: asked of several peers, checked as a whole, served to others.
 
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -259,6 +261,51 @@ fn what_was_not_asked_for_or_is_of_an_unknown_type_changes_nothing() {
     }
     assert_eq!(fetching.fetch.held_bytes(), 0);
     assert_eq!(fetching.send_all(1, &dictionary()), Told::Right);
+}
+
+/// A connection that counts how often it is compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted(u16);
+
+thread_local! {
+    static COMPARED: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Ord for Counted {
+    fn cmp(&self, other: &Self) -> Ordering {
+        COMPARED.set(COMPARED.get() + 1);
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Counted {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[test]
+fn what_was_not_asked_for_does_not_look_through_all_who_wait() {
+    let now = first_instant();
+    let mut fetch = Fetch::new(v1());
+    for peer in 0..500_u16 {
+        fetch.peer_offers(now, Counted(peer), ip(1), 1_000_000 + u32::from(peer));
+    }
+    for message in [
+        MetadataMessage::Unknown { msg_type: 3 },
+        MetadataMessage::Reject { piece: 60 },
+        MetadataMessage::Data {
+            piece: 60,
+            total_size: size(),
+            data: Bytes::new(),
+        },
+    ] {
+        COMPARED.set(0);
+        let arrived = fetch.handle_message(now, Counted(0), &message);
+        assert_eq!(arrived, Arrived::Incomplete);
+        let compared = COMPARED.get();
+        assert!(compared < 50, "{compared} comparisons for {message:?}");
+    }
 }
 
 #[test]
