@@ -213,6 +213,10 @@ pub const MAX_METADATA_REST: Duration = Duration::from_secs(10 * 60);
 /// Requests for the info dictionary that wait for one peer: 2 MiB of answers, of which so much lies in its connection at worst. More are refused.
 pub const MAX_METADATA_WAITING: usize = 128;
 
+/// How often a peer may say of the info dictionary that it has it, how long it is, or that it has it no more. Clients say it once, or twice
+/// when they began with a magnet link; each time, work is found anew for all peers.
+pub const MAX_METADATA_OFFERS: u32 = 32;
+
 /// How often one connection is served the whole info dictionary, or as many parts. Who still lacks it is not looking for it.
 pub const METADATA_COPIES_SERVED: u32 = 8;
 

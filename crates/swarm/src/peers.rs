@@ -10,6 +10,7 @@ use rarest_peer_wire::connection::{Command, Role};
 use rarest_peer_wire::extension::pex::PexFlags;
 
 use crate::layers::HashRequests;
+use crate::limits::MAX_METADATA_OFFERS;
 use crate::peer_exchange::{Hearing, Told};
 use crate::picker::PeerPieces;
 use crate::piece::PeerSlot;
@@ -52,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) told: Option<Told>,
     /// How much it may tell us of others; none before it was about to.
     pub(crate) hearing: Option<Hearing>,
+    /// How often it may still say whether it offers the info dictionary.
+    pub(crate) metadata_offers_left: u32,
     /// Commands that were not handed out yet.
     pub(crate) outbox: Vec<Command>,
 }
@@ -88,6 +91,7 @@ impl Peer {
             speaks: PexFlags::default(),
             told: None,
             hearing: None,
+            metadata_offers_left: MAX_METADATA_OFFERS,
             outbox: Vec::new(),
         }
     }

@@ -166,11 +166,19 @@ impl Torrent {
         slot: PeerSlot,
         handshake: &ExtensionHandshake,
     ) {
-        let (Metadata::Wanted(fetch), Some(peer)) = (&mut self.metadata, self.peers.get(slot))
+        let (Metadata::Wanted(fetch), Some(peer)) = (&mut self.metadata, self.peers.get_mut(slot))
         else {
             return;
         };
-        match (handshake.id(Extension::Metadata), handshake.metadata_size) {
+        let id = handshake.id(Extension::Metadata);
+        if id != Some(0) && handshake.metadata_size.is_none() {
+            return;
+        }
+        let Some(left) = peer.metadata_offers_left.checked_sub(1) else {
+            return;
+        };
+        peer.metadata_offers_left = left;
+        match (id, handshake.metadata_size) {
             (Some(0), _) => fetch.peer_left(now, slot),
             (_, Some(size)) => fetch.peer_offers(now, slot, peer.addr.ip(), size),
             (_, None) => {}

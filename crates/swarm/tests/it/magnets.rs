@@ -10,6 +10,7 @@ use rarest_peer_wire::connection::{Command, Event, Privacy, Role};
 use rarest_peer_wire::extension::ExtensionHandshake;
 use rarest_peer_wire::extension::metadata::MetadataMessage;
 use rarest_peer_wire::{Extension, Handshake, Reserved};
+use rarest_swarm::limits::MAX_METADATA_OFFERS;
 use rarest_swarm::{
     BanReason, Config, Direction, DisconnectReason, Output, PeerKey, PeerSource, Start, Torrent,
 };
@@ -76,6 +77,13 @@ impl Linked {
         self.send(key, Event::ExtensionHandshake(Box::new(handshake)));
     }
 
+    /// A peer that says it has the metadata no more.
+    fn withdraw(&mut self, key: PeerKey) {
+        let mut handshake = ExtensionHandshake::default();
+        handshake.ids = vec![("ut_metadata".to_owned(), 0)];
+        self.send(key, Event::ExtensionHandshake(Box::new(handshake)));
+    }
+
     fn say(&mut self, key: PeerKey, message: &MetadataMessage) {
         let event = Event::Extended {
             extension: Extension::Metadata,
@@ -134,6 +142,23 @@ impl Linked {
         self.torrent.handle_metadata(self.now, start, privacy);
         self.drain();
     }
+}
+
+#[test]
+fn a_peer_cannot_offer_the_metadata_and_take_it_back_for_ever() {
+    let mut linked = Linked::new();
+    let key = linked.connect(1, Direction::Outgoing);
+    for _ in 0..MAX_METADATA_OFFERS / 2 {
+        linked.offer(key);
+        assert_eq!(linked.torrent.metadata_offers(), 1);
+        linked.withdraw(key);
+        assert_eq!(linked.torrent.metadata_offers(), 0);
+    }
+    linked.offer(key);
+    assert_eq!(linked.torrent.metadata_offers(), 0, "it is not heard");
+    let other = linked.connect(2, Direction::Outgoing);
+    linked.offer(other);
+    assert_eq!(linked.torrent.metadata_offers(), 1);
 }
 
 #[test]
