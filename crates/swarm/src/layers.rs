@@ -217,15 +217,20 @@ pub(crate) struct Ended {
 impl HashRequests {
     /// Files whose hashes it is not to be asked for; `None` when it is not to be asked at all.
     pub(crate) fn refused(&mut self, now: Instant) -> Option<&BTreeSet<Sha256Digest>> {
+        self.end_rest(now);
+        let has_room = self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
+            && self.refused.len() < MAX_REFUSED_LAYERS;
+        has_room.then_some(&self.refused)
+    }
+
+    /// What the peer refused long ago it may be asked for again.
+    pub(crate) fn end_rest(&mut self, now: Instant) {
         if self.rests_until.is_some_and(|until| until <= now) {
             self.rests_until = None;
             // What it owes still it is not asked for a second time.
             self.refused = self.late_roots().collect();
             self.leaves = Giving::Likely;
         }
-        let has_room = self.in_flight.len() < MAX_HASH_REQUESTS_PER_PEER
-            && self.refused.len() < MAX_REFUSED_LAYERS;
-        has_room.then_some(&self.refused)
     }
 
     fn late_roots(&self) -> impl Iterator<Item = Sha256Digest> + '_ {

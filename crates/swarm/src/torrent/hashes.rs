@@ -200,6 +200,7 @@ impl Torrent {
             if let Some(peer) = self.peers.get_mut(slot)
                 && let Some(requests) = &mut peer.hash_requests
             {
+                requests.end_rest(now);
                 let overdue = requests.take_overdue(now);
                 self.give_back_hashes(now, &overdue);
             }

@@ -8,7 +8,7 @@ use rarest_metainfo::merkle::{self, Tree};
 use rarest_metainfo::{Block, Builder, Metainfo, PieceIndex, Sha256Digest, Version};
 use rarest_peer_wire::HashRange;
 use rarest_peer_wire::connection::{Command, Event};
-use rarest_swarm::limits::{DISPUTE_TIME, LEAVES_TIMEOUT, MAX_DISPUTES};
+use rarest_swarm::limits::{DISPUTE_TIME, HASH_REST, LEAVES_TIMEOUT, MAX_DISPUTES};
 use rarest_swarm::{BlockDigest, PeerKey, PieceResult, TorrentEvent};
 
 use crate::stage::{BLOCK, Stage, ip};
@@ -281,6 +281,34 @@ fn leaves_are_not_waited_for_for_ever() {
     assert_eq!(stage.torrent.buffered_bytes(), 0);
     let asked = [liar, honest, witness].map(|peer| stage.asked(peer).len());
     assert_eq!(asked.iter().sum::<usize>(), BLOCKS as usize);
+}
+
+#[test]
+fn who_would_not_give_leaves_is_asked_again_after_a_while() {
+    let sample = Sample::new(Version::V2, 40);
+    let mut stage = Stage::of(&sample.metainfo);
+    let [liar, honest] = [1, 2].map(|number| stage.seed(number));
+    spoil(&mut stage, &sample, liar, honest);
+    // Both refuse, and are asked for no leaves of what is begun next.
+    let begin_another = |stage: &mut Stage| {
+        for _ in 0..BLOCKS {
+            let block = stage.asked(honest)[0];
+            stage.send(honest, vec![sample.block(stage, block)]);
+        }
+        let mut asked = 0;
+        for peer in [liar, honest] {
+            for range in asked_hashes(stage, peer) {
+                asked += 1;
+                stage.send(peer, vec![Event::HashesReturned(Box::new(range))]);
+            }
+        }
+        asked
+    };
+    assert!(begin_another(&mut stage) > 0);
+    begin_another(&mut stage);
+    assert_eq!(begin_another(&mut stage), 0);
+    stage.pass(HASH_REST + Duration::from_secs(2));
+    assert!(begin_another(&mut stage) > 0);
 }
 
 #[test]
