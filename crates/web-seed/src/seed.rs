@@ -237,6 +237,7 @@ impl WebSeed {
                 continue;
             }
             if *ending == Ending::Exact {
+                self.pass_on(cut);
                 return self.end(Verdict::TryLater(Fault::Long));
             }
             if !self.extend(index) {

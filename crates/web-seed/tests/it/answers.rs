@@ -111,6 +111,7 @@ fn a_body_that_is_short_or_long_is_a_fault_and_what_came_before_counts() {
     stage.head(&get, &head);
     stage.data(&get, part);
     assert_eq!(stage.end, Some(Verdict::TryLater(Fault::Long)));
+    assert_eq!((stage.came.len(), stage.returned.len()), (4, 0));
 }
 
 #[test]
