@@ -73,7 +73,7 @@ impl Tips {
 pub(super) struct Frontier {
     target: NodeId,
     entries: Vec<Entry>,
-    /// Every host that ever was a candidate: none comes back. Bounded, as queries and tips are.
+    /// Every host that ever was a candidate: it comes back only as [`Frontier::make_way`] says. Bounded, as queries and tips are.
     seen: HashSet<SocketAddr>,
     subnets: HashMap<Subnet, u8>,
     tellers: HashMap<SocketAddr, Tips>,
@@ -102,12 +102,12 @@ impl Frontier {
     }
 
     fn add(&mut self, addr: SocketAddr, id: Option<NodeId>, step: u32, teller: Option<SocketAddr>) {
-        if self.seen.contains(&host(addr)) {
-            return;
-        }
         let distance = id.map(|id| id.distance(self.target));
         let too_far = |last: &Entry| distance >= last.distance;
         if self.entries.len() >= MAX_CANDIDATES && self.entries.last().is_some_and(too_far) {
+            return;
+        }
+        if self.seen.contains(&host(addr)) && !self.make_way(addr, distance) {
             return;
         }
         if let Some(subnet) = Subnet::of(addr.ip()) {
@@ -132,6 +132,39 @@ impl Frontier {
             if let Some(furthest) = furthest {
                 self.entries.remove(furthest);
             }
+        }
+    }
+
+    /// Removes what is known of a host if what is told now is worth more: whoever tells of a node first, and falsely, would hide it.
+    fn make_way(&mut self, addr: SocketAddr, distance: Option<Distance>) -> bool {
+        let of_host = |entry: &Entry| host(entry.addr) == host(addr);
+        let Some(at) = self.entries.iter().position(of_host) else {
+            return false;
+        };
+        let entry = &self.entries[at];
+        let is_worth_more = match entry.state {
+            State::New => {
+                let is_closer = entry.addr == addr && distance < entry.distance;
+                is_closer || !is_believed(&self.tellers, entry)
+            }
+            // Each costs a query, of which there are so many.
+            State::Failed => entry.addr != addr,
+            State::Asked | State::Slow | State::Answered { .. } => false,
+        };
+        if is_worth_more {
+            let gone = self.entries.remove(at);
+            if gone.state == State::New {
+                self.free_place(gone.addr);
+            }
+        }
+        is_worth_more
+    }
+
+    fn free_place(&mut self, addr: SocketAddr) {
+        if let Some(subnet) = Subnet::of(addr.ip())
+            && let Some(count) = self.subnets.get_mut(&subnet)
+        {
+            *count = count.saturating_sub(1);
         }
     }
 
@@ -238,11 +271,7 @@ impl Frontier {
         self.entries[at].state = State::Failed;
         self.judge(self.entries[at].teller, false);
         // Another node of that network may be alive.
-        if let Some(subnet) = Subnet::of(addr.ip())
-            && let Some(count) = self.subnets.get_mut(&subnet)
-        {
-            *count = count.saturating_sub(1);
-        }
+        self.free_place(addr);
     }
 
     fn judge(&mut self, teller: Option<SocketAddr>, as_told: bool) {
@@ -436,6 +465,38 @@ mod tests {
         frontier.answered(real.addr, real.id, None).unwrap();
         assert_eq!(frontier.closest()[0].node, real);
         assert_eq!(frontier.tellers[&node(500).addr].bad, 1);
+    }
+
+    #[test]
+    fn who_tells_first_and_falsely_of_a_node_does_not_hide_it() {
+        let (liar, honest) = (node(500).addr, node(600).addr);
+        let mut frontier = Frontier::new(TARGET);
+        let real = node(7);
+        let far = NodeInfo {
+            id: node(40_000).id,
+            ..real
+        };
+        frontier.told(far, liar, 1);
+        frontier.told(real, honest, 1);
+        assert_eq!(frontier.next().unwrap().id, Some(real.id));
+        assert_eq!(frontier.next(), None);
+
+        let real = NodeInfo {
+            id: node(3).id,
+            addr: SocketAddr::from(([9, 9, 9, 9], 6881)),
+        };
+        let other_port = NodeInfo {
+            addr: SocketAddr::from(([9, 9, 9, 9], 1)),
+            ..real
+        };
+        frontier.told(other_port, liar, 1);
+        frontier.told(real, honest, 1);
+        assert_eq!(frontier.next().unwrap().addr, other_port.addr);
+        frontier.failed(other_port.addr);
+        frontier.told(other_port, liar, 1);
+        assert_eq!(frontier.next(), None);
+        frontier.told(real, honest, 1);
+        assert_eq!(frontier.next().unwrap().addr, real.addr);
     }
 
     #[test]
