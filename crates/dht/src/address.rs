@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rarest_metainfo::Reach;
+
 use crate::node_id::is_exempt;
 
 /// The family of an address, and of the routing table it stands in (BEP 32).
@@ -41,7 +43,7 @@ pub(crate) fn may_be_told(addr: SocketAddr, teller: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.octets()[0] >= 224,
         IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
     };
-    addr.port() != 0 && !nobody && (!is_exempt(ip) || is_exempt(teller))
+    addr.port() != 0 && !nobody && Reach::of(ip) >= Reach::of(teller)
 }
 
 /// What one host can be told apart by: public addresses without their port, local ones with it, because several nodes of a test or of a
@@ -101,9 +103,13 @@ mod tests {
             "224.0.0.1:1",
             "9.9.9.9:0",
             "[ff02::1]:1",
+            "100.64.0.1:1",
+            "[64:ff9b::10.0.0.1]:1",
+            "[2002:7f00:1::]:1",
         ] {
             assert!(!may_be_told(addr(refused), ip("8.8.8.8")), "{refused}");
         }
+        assert!(!may_be_told(addr("127.0.0.1:1"), ip("10.0.0.1")));
         assert!(may_be_told(addr("127.0.0.1:1"), ip("127.0.0.1")));
         assert!(may_be_told(addr("9.9.9.9:1"), ip("8.8.8.8")));
     }
