@@ -39,6 +39,14 @@ impl Outgoing {
         }
     }
 
+    /// Takes `bytes` for somebody else, if they may go out now and leave a second's worth: however many ask us, what we ask
+    /// ourselves has room.
+    pub(crate) fn take_spare(&mut self, now: Instant, bytes: usize) -> bool {
+        self.fill(now);
+        let wanted = (bytes as u64).saturating_add(self.rate);
+        self.available >= wanted && self.take(now, bytes)
+    }
+
     /// Takes `bytes` if they may go out now.
     pub(crate) fn take(&mut self, now: Instant, bytes: usize) -> bool {
         self.fill(now);

@@ -88,7 +88,7 @@ impl Node {
         };
         let datagram = message.encode();
         // Over the rate, answers are the first that can be spared: who asked has others to ask.
-        if self.outgoing.take(now, datagram.len()) {
+        if self.outgoing.take_spare(now, datagram.len()) {
             self.send(to, datagram);
         }
     }

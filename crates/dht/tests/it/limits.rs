@@ -83,6 +83,18 @@ fn answers_stay_below_the_rate_however_many_ask() {
 }
 
 #[test]
+fn however_many_ask_us_we_can_ask() {
+    let mut lone = Lone::default();
+    for number in 0..10_000 {
+        lone.from = public_v4(number);
+        lone.ask(PING);
+    }
+    assert_eq!(lone.ask(PING), None, "the rate is used up");
+    lone.node.bootstrap(lone.now, &[public_v4(20_000)]);
+    assert_eq!(lone.answers().len(), 1);
+}
+
+#[test]
 fn lookups_wait_for_room_in_the_rate_and_go_on_then() {
     let now = origin();
     let config = Config {
