@@ -308,8 +308,8 @@ impl Node {
         let Some(search) = self.searches.remove(&id) else {
             return;
         };
-        if let Goal::OwnPlace { family, .. } = search.goal {
-            self.found_own_place(now, family, search.lookup.has_answers());
+        if let Goal::OwnPlace { id, family } = search.goal {
+            self.found_own_place(now, id, family, search.lookup.has_answers());
             return;
         }
         let mut summary = search.lookup.summary();

@@ -126,7 +126,14 @@ impl Node {
         }
     }
 
-    pub(super) fn found_own_place(&mut self, now: Instant, family: Family, answered: bool) {
+    /// The nodes closest to `id` were looked for.
+    pub(super) fn found_own_place(
+        &mut self,
+        now: Instant,
+        id: NodeId,
+        family: Family,
+        answered: bool,
+    ) {
         let place = self.upkeep.place_mut(family);
         *place = match *place {
             Place::Searching { retry } | Place::Waiting { retry, .. } if !answered => {
@@ -139,6 +146,10 @@ impl Node {
         };
         let nodes = self.table_len(family);
         self.events.push_back(Event::Bootstrapped { family, nodes });
+        // The first answers may have told where others see us, and so given us another place.
+        if answered && self.id(family) != Some(id) {
+            self.find_own_place(now, family);
+        }
     }
 
     /// Takes an id that belongs to `ip`, and finds the place that goes with it.

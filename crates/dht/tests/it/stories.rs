@@ -353,6 +353,37 @@ fn an_id_changes_after_several_votes_and_not_by_a_few() {
 }
 
 #[test]
+fn the_place_of_an_id_that_changed_during_the_bootstrap_is_looked_for() {
+    let mut lone = Lone::default();
+    let seen_as = SocketAddr::from(([84, 124, 73, 14], 6881));
+    let voters = u32::try_from(VOTES_TO_CHANGE_ID).unwrap() + 1;
+    let routers: Vec<_> = (1..=voters).map(public_v4).collect();
+    lone.node.bootstrap(lone.now, &routers);
+    let mut targets = Vec::new();
+    while let Some(transmit) = lone.node.poll_transmit() {
+        let query = Message::decode(&transmit.datagram).unwrap();
+        let Body::Query(asked) = &query.body else {
+            panic!("{query:?}")
+        };
+        if let Method::FindNode { target } = asked.method {
+            targets.push(target);
+        }
+        lone.from = transmit.to;
+        let number = routers.iter().position(|router| *router == transmit.to);
+        let id = NodeId([u8::try_from(number.unwrap()).unwrap(); 20]);
+        let answer = Message {
+            seen_as: Some(seen_as),
+            body: Body::Response(Response::new(id)),
+            ..query
+        };
+        lone.send(&answer.encode());
+    }
+    let id = lone.node.id(Family::V4).unwrap();
+    assert!(id.is_allowed_for(seen_as.ip()));
+    assert!(targets.contains(&id));
+}
+
+#[test]
 fn nodes_of_both_families_are_told_to_who_wants_them() {
     let now = origin();
     let mut lone = Lone {
