@@ -17,15 +17,20 @@ use crate::node_id::NodeId;
 pub use decode::DecodeError;
 pub(crate) use encode::dictionary;
 
-/// Longest datagram that carries no item, in bytes.
+/// Longest datagram of ours that carries no item, and longest query of others but `put`, in bytes.
 ///
 /// It passes any network in one packet, so that a lost fragment does not lose the whole; and a query with a forged sender makes us send
 /// a stranger no more than this.
 pub const MAX_DATAGRAM_LENGTH: usize = 1024;
 
-/// Longest datagram that carries an item of BEP 44, in bytes: a value of 1000 bytes, key, signature, salt and token do not fit into
+/// Longest datagram of ours that carries an item of BEP 44, and longest `put` of others, in bytes: a value of 1000 bytes, key, signature, salt and token do not fit into
 /// [`MAX_DATAGRAM_LENGTH`]. It fits into one packet of an Ethernet.
 pub const MAX_ITEM_DATAGRAM_LENGTH: usize = 1400;
+
+/// Longest datagram that is read, in bytes.
+///
+/// Others write longer answers than we do: libtorrent's with a hundred peers, and nodes of both families beside them, take 1,400 bytes.
+pub const MAX_RECEIVED_LENGTH: usize = 2048;
 
 /// Longest transaction id that is echoed, in bytes. Nodes use two to eight; what is longer only makes our answers long.
 pub const MAX_TRANSACTION_LENGTH: usize = 32;

@@ -12,7 +12,7 @@ use super::{Command, Found, LookupStream, Stats, Wish};
 use crate::address::Family;
 use crate::error::Busy;
 use crate::event::Event;
-use crate::krpc::MAX_ITEM_DATAGRAM_LENGTH;
+use crate::krpc::MAX_RECEIVED_LENGTH;
 use crate::lookup::LookupId;
 use crate::node::Node;
 
@@ -20,7 +20,7 @@ use crate::node::Node;
 const RECEIVE_ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// Room for a datagram: one byte more than is accepted, so that what is longer is seen to be.
-const BUFFER_LENGTH: usize = MAX_ITEM_DATAGRAM_LENGTH + 1;
+const BUFFER_LENGTH: usize = MAX_RECEIVED_LENGTH + 1;
 
 /// The clock of the task: tokio's, so that tests can hold it.
 pub(super) fn now() -> Instant {

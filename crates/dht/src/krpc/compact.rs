@@ -30,13 +30,13 @@ pub(super) fn push_address(addr: SocketAddr, out: &mut Vec<u8>) {
     out.extend(addr.port().to_be_bytes());
 }
 
-/// Reads nodes of `LENGTH` bytes each. What is left over at the end is ignored, as others do.
+/// Reads nodes of `LENGTH` bytes each. What is left over at the end is ignored, as others do; so are nodes of IPv4 written as IPv6.
 pub(crate) fn nodes<const LENGTH: usize>(bytes: &[u8]) -> Vec<NodeInfo> {
     let (entries, _) = bytes.as_chunks::<LENGTH>();
     let node = |entry: &[u8; LENGTH]| {
         let (id, addr) = entry.split_first_chunk::<20>()?;
         let (id, addr) = (NodeId(*id), address(addr)?);
-        Some(NodeInfo { id, addr })
+        (addr.is_ipv6() == (LENGTH == NODE_V6_LENGTH)).then_some(NodeInfo { id, addr })
     };
     entries.iter().filter_map(node).collect()
 }

@@ -7,8 +7,9 @@ use rarest_metainfo::InfoHash;
 use super::compact::{self, NODE_V4_LENGTH, NODE_V6_LENGTH};
 use super::{
     AnnouncedPort, Body, ErrorCode, ErrorReply, GotItem, MAX_DATAGRAM_LENGTH,
-    MAX_ERROR_TEXT_LENGTH, MAX_ITEM_DATAGRAM_LENGTH, MAX_TOKEN_LENGTH, Message, Method, PeerCounts,
-    PeerKind, PeersWanted, PutItem, Query, Response, Samples, Scrape, Service, Transaction, Want,
+    MAX_ERROR_TEXT_LENGTH, MAX_ITEM_DATAGRAM_LENGTH, MAX_RECEIVED_LENGTH, MAX_TOKEN_LENGTH,
+    Message, Method, PeerCounts, PeerKind, PeersWanted, PutItem, Query, Response, Samples, Scrape,
+    Service, Transaction, Want,
 };
 use crate::bloom::BloomFilter;
 use crate::item::{PublicKey, Salt, Signature, Value, ValueError};
@@ -53,7 +54,7 @@ impl Message {
     /// # Errors
     /// [`DecodeError`]; its variant `Query` says what to answer.
     pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
-        check_length(datagram, MAX_ITEM_DATAGRAM_LENGTH)?;
+        check_length(datagram, MAX_RECEIVED_LENGTH)?;
         let options = Options::lenient().max_depth(MAX_DEPTH);
         let document = Document::parse_with(datagram, &options)?;
         let root = document.root();
@@ -66,9 +67,7 @@ impl Message {
             Some(b"e") => Body::Error(error(root)?),
             _ => return Err(DecodeError::Field("y")),
         };
-        if !carries_item(&body) {
-            check_length(datagram, MAX_DATAGRAM_LENGTH)?;
-        }
+        check_length(datagram, longest(&body))?;
         Ok(Self {
             transaction,
             version: array(root, "v"),
@@ -86,11 +85,14 @@ fn check_length(datagram: &[u8], limit: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-fn carries_item(body: &Body) -> bool {
+/// A query costs its sender nothing, and may be long only where it has to be; an answer was asked for.
+fn longest(body: &Body) -> usize {
     match body {
-        Body::Query(query) => matches!(query.method, Method::Put { .. }),
-        Body::Response(response) => response.item.is_some(),
-        Body::Error(_) => false,
+        Body::Query(query) if matches!(query.method, Method::Put { .. }) => {
+            MAX_ITEM_DATAGRAM_LENGTH
+        }
+        Body::Query(_) | Body::Error(_) => MAX_DATAGRAM_LENGTH,
+        Body::Response(_) => MAX_RECEIVED_LENGTH,
     }
 }
 

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use rarest_dht::item::{PublicKey, Salt, Signature, Value};
 use rarest_dht::krpc::{
     AnnouncedPort, Body, DecodeError, ErrorCode, ErrorReply, GotItem, MAX_DATAGRAM_LENGTH,
-    MAX_ITEM_DATAGRAM_LENGTH, MAX_TOKEN_LENGTH, MAX_TRANSACTION_LENGTH, Message, Method, NodeInfo,
-    PeerCounts, PeerKind, PeersWanted, PutItem, Query, Response, Samples, Scrape, Service,
-    Transaction, Want,
+    MAX_ITEM_DATAGRAM_LENGTH, MAX_RECEIVED_LENGTH, MAX_TOKEN_LENGTH, MAX_TRANSACTION_LENGTH,
+    Message, Method, NodeInfo, PeerCounts, PeerKind, PeersWanted, PutItem, Query, Response,
+    Samples, Scrape, Service, Transaction, Want,
 };
 use rarest_dht::{BloomFilter, NodeId};
 use rarest_metainfo::InfoHash;
@@ -251,7 +251,7 @@ fn a_datagram_is_no_longer_than_its_limit() {
             limit
         })
     );
-    let limit = MAX_ITEM_DATAGRAM_LENGTH;
+    let limit = MAX_RECEIVED_LENGTH;
     assert_eq!(
         decode(&"x".repeat(limit + 1)),
         Err(DecodeError::TooLong {
@@ -259,6 +259,42 @@ fn a_datagram_is_no_longer_than_its_limit() {
             limit
         })
     );
+}
+
+#[test]
+fn an_answer_of_others_may_be_longer_than_ours() {
+    // A hundred peers, as libtorrent tells of, and eight nodes of each family.
+    let answer = |peers: usize| {
+        format!(
+            "d1:rd2:id20:abcdefghij01234567895:nodes208:{}6:nodes6304:{}5:token4:aaaa6:valuesl{}ee1:t2:aa1:y1:re",
+            "n".repeat(208),
+            "n".repeat(304),
+            "6:p.p.pp".repeat(peers)
+        )
+    };
+    let Ok(Body::Response(response)) = decode(&answer(100)).map(|message| message.body) else {
+        panic!("an answer of {} bytes is not read", answer(100).len());
+    };
+    assert_eq!(response.peers.len(), 100);
+    assert_eq!((response.nodes.len(), response.nodes6.len()), (8, 8));
+    assert!(decode(&answer(200)).is_err());
+}
+
+#[test]
+fn nodes_of_ipv4_are_not_told_of_as_ipv6() {
+    let mut answer = b"d1:rd2:id20:abcdefghij01234567896:nodes676:".to_vec();
+    for address in ["::ffff:9.9.9.9", "2a00::1"] {
+        let address: Ipv6Addr = address.parse().unwrap();
+        answer.extend([[7; 20].as_slice(), &address.octets(), &[26, 225]].concat());
+    }
+    answer.extend(b"e1:t2:aa1:y1:re");
+    let message = Message::decode(&answer).unwrap();
+    assert_eq!(Message::decode(&message.encode()), Ok(message.clone()));
+    let Body::Response(response) = message.body else {
+        panic!("{message:?}")
+    };
+    let told: Vec<_> = response.nodes6.iter().map(|node| node.addr).collect();
+    assert_eq!(told, ["[2a00::1]:6881".parse().unwrap()]);
 }
 
 #[test]
