@@ -404,6 +404,12 @@ impl Seeker {
         if self.wish == Wish::Pause {
             self.machine.pause(now());
         }
+        if metainfo.info().is_private() {
+            // The link did not say so. To look at the disk may take hours, in which nobody is to be told.
+            self.machine.handle_private(now());
+            let hashes = self.magnet.info_hashes();
+            self.shared.local_discovery.stop(hashes);
+        }
         let mut driver = Driver::new(self.shared, self.entry, metainfo, self.options);
         driver.peers = self.peers;
         driver.precursor = Some(self.machine);

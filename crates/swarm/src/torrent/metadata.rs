@@ -114,9 +114,7 @@ impl Torrent {
             Metadata::Wanted(_) | Metadata::Known(_) => Metadata::known(start.metadata, now),
         };
         self.config.privacy = privacy;
-        if privacy == Privacy::Private {
-            self.keep_to_trackers(now);
-        }
+        self.keep_privacy(now);
         if self.is_finished() {
             self.role = Role::UploadOnly;
             for slot in self.peers.slots() {
@@ -124,6 +122,19 @@ impl Torrent {
             }
         }
         self.settle(now);
+    }
+
+    /// The metadata says that the torrent is private (BEP 27), before it is known what there is of it: that may take hours.
+    pub fn handle_private(&mut self, now: Instant) {
+        self.config.privacy = Privacy::Private;
+        self.keep_privacy(now);
+        self.settle(now);
+    }
+
+    fn keep_privacy(&mut self, now: Instant) {
+        if self.config.privacy == Privacy::Private {
+            self.keep_to_trackers(now);
+        }
     }
 
     /// Whether the pieces of the torrent are known: always, unless it began as a magnet link.

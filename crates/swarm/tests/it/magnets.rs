@@ -301,6 +301,23 @@ fn a_private_torrent_keeps_the_peers_of_its_tracker_alone() {
 }
 
 #[test]
+fn a_torrent_is_private_before_it_is_known_what_there_is_of_it() {
+    let mut linked = Linked::new();
+    for (number, source) in [(1, PeerSource::Tracker), (2, PeerSource::Dht)] {
+        let torrent = &mut linked.torrent;
+        torrent.add_peers(linked.now, source, &[addr(number)]);
+    }
+    let peers = [1, 2].map(|number| linked.connect(number, Direction::Outgoing));
+    linked.outputs.clear();
+    linked.torrent.handle_private(linked.now);
+    let torrent = &mut linked.torrent;
+    torrent.add_peers(linked.now, PeerSource::Dht, &[addr(3)]);
+    linked.drain();
+    let private = Output::Disconnect(peers[1], DisconnectReason::Private);
+    assert_eq!(linked.outputs, [private]);
+}
+
+#[test]
 fn metadata_that_was_found_elsewhere_ends_the_search() {
     let mut linked = Linked::new();
     let peer = linked.connect(1, Direction::Incoming);
