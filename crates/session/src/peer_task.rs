@@ -161,6 +161,8 @@ struct Driver {
     upload: Upload,
     orders: mpsc::UnboundedReceiver<Order>,
     torrent: mpsc::Sender<PeerMail>,
+    /// UDP port of the peer's node of the DHT, as it said first.
+    node: Option<u16>,
     /// Not to be read before: the download rate is used up.
     read_after: Option<Instant>,
     /// Not to be read until the disk has caught up.
@@ -194,6 +196,7 @@ impl Driver {
             input: socket.input,
             orders,
             torrent,
+            node: None,
             read_after: None,
             awaits_memory: false,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
@@ -349,9 +352,12 @@ impl Driver {
         self.tell(mail).await
     }
 
-    /// The peer has a node of the DHT.
-    fn tell_of_node(&self, port: u16) {
-        if let Some(dht) = self.shared.announcer.dht() {
+    /// The peer has a node of the DHT. It has one: who names others too would have us ask thousands, faster than we can.
+    fn tell_of_node(&mut self, port: u16) {
+        if self.node.is_none()
+            && let Some(dht) = self.shared.announcer.dht()
+        {
+            self.node = Some(port);
             dht.add_node(SocketAddr::new(self.address.ip(), port));
         }
     }

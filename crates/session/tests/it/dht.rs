@@ -7,6 +7,8 @@ use std::time::Duration;
 use rarest_dht::driver::{Dht, DhtConfig, Found};
 use rarest_metainfo::{Builder, HostAddr, InfoHash, Magnet, Version};
 use rarest_session::Session;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::world::{PATIENCE, Sample, within};
 
@@ -139,4 +141,50 @@ async fn without_a_dht_there_is_no_port_and_with_one_it_is_that_of_the_peers() {
     for session in [with, without] {
         within(session.shutdown(PATIENCE)).await.unwrap();
     }
+}
+
+/// A peer that has a node of the DHT at each of these ports, as it says.
+async fn peer_with_nodes(
+    session: &Session,
+    swarm: InfoHash,
+    id: &[u8; 20],
+    ports: &[u16],
+) -> TcpStream {
+    let mut bytes = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\x01".to_vec();
+    bytes.extend(swarm.0);
+    bytes.extend(id);
+    for port in ports {
+        bytes.extend(b"\0\0\0\x03\x09");
+        bytes.extend(port.to_be_bytes());
+    }
+    let mut stream = TcpStream::connect(session.listen_addresses()[0])
+        .await
+        .unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_peer_has_one_node_whatever_it_says() {
+    let router = router();
+    let sample = Sample::file("nodes", 100_000, 16 * 1024);
+    let folder = tempfile::tempdir().unwrap();
+    sample.write_to(folder.path());
+    let session = session(folder.path(), &router).await;
+    let torrent = session.add(sample.metainfo.clone()).start().await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(UdpSocket::bind((LOCALHOST, 0)).await.unwrap());
+    }
+    let port = |node: usize| nodes[node].local_addr().unwrap().port();
+    let is_asked = async |node: usize| within(nodes[node].recv(&mut [0; 1500])).await.unwrap();
+    let swarm = swarm(&sample);
+    let both = [port(0), port(1)];
+    let _first = peer_with_nodes(&session, swarm, b"-XX0000-has-two-node", &both).await;
+    is_asked(0).await;
+    let _second = peer_with_nodes(&session, swarm, b"-XX0000-has-one-node", &[port(2)]).await;
+    is_asked(2).await;
+    assert!(nodes[1].try_recv(&mut [0; 1500]).is_err());
+    within(session.shutdown(PATIENCE)).await.unwrap();
 }
