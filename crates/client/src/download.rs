@@ -139,8 +139,7 @@ async fn fetch_and_download(
     interrupt: &mut Interrupt,
 ) -> Result<Outcome> {
     let began = Instant::now();
-    let has_nobody_to_ask =
-        magnet.trackers.is_empty() && magnet.peers.is_empty() && peers.is_empty();
+    let has_nobody_to_ask = metadata::has_nobody_to_ask(session, &magnet, &peers);
     let link = magnet.clone();
     let events = session.events();
     // It goes on once it was told what will be replaced.

@@ -1,5 +1,6 @@
 //! `rarest metadata`: the `.torrent` of a magnet link, fetched from peers.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +55,7 @@ async fn fetch_and_write(
     reporter.name_peers(&peers);
     let port = session.port();
     reporter.tell(&Report::Listening { port });
-    let has_dht = session.dht_port().is_some();
-    if magnet.trackers.is_empty() && magnet.peers.is_empty() && peers.is_empty() && !has_dht {
+    if has_nobody_to_ask(session, &magnet, &peers) {
         reporter.tell(&Report::NobodyToAsk { port });
     }
     let mut watch = Watch::new(reporter, session.events());
@@ -77,6 +77,12 @@ async fn fetch_and_write(
     let path = out.display().to_string();
     watch.reporter.tell(&Report::MetadataWritten { path });
     Ok(Outcome::Done)
+}
+
+/// Whether nobody can be asked for the metadata of a magnet link, but whoever dials us.
+pub(crate) fn has_nobody_to_ask(session: &Session, magnet: &Magnet, peers: &[SocketAddr]) -> bool {
+    let is_named = !magnet.trackers.is_empty() || !magnet.peers.is_empty();
+    !is_named && peers.is_empty() && session.dht_port().is_none()
 }
 
 /// Waits for the metadata of a magnet link; `None` when the user stops it.

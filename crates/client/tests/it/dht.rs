@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use rarest_dht::driver::{Dht, DhtConfig};
 use tokio::runtime::Runtime;
 
-use crate::process::{fails, succeeds};
+use crate::payload::Folder;
+use crate::process::{Running, fails, succeeds, words};
 
 /// A node that runs as long as this lives.
 struct Node {
@@ -80,4 +81,20 @@ fn what_nobody_has_is_said() {
         "127.0.0.1",
     ];
     assert!(fails(1, asked).contains("nobody has such an item"));
+}
+
+#[test]
+fn a_link_without_trackers_has_the_dht_to_ask() {
+    let node = Node::start();
+    let folder = Folder::with_file(1_000);
+    let link = format!("magnet:?xt=urn:btih:{}", "ef".repeat(20));
+    let download = words!["download", link, "--output", folder.copy()];
+    let told = |dht: &[std::ffi::OsString]| {
+        let mut running = Running::start([&download[..], dht].concat());
+        running.wait_for("listening");
+        running.next().unwrap()["event"].clone()
+    };
+    assert_eq!(told(&[]), "nobody_to_ask");
+    let asked = told(&words!["--dht-bootstrap", &node.address]);
+    assert_eq!(asked, "fetching_metadata");
 }
