@@ -295,7 +295,9 @@ impl Node {
     /// Takes a datagram that came from `from`.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let from = canonical(from);
-        if self.presence(Family::of(from.ip())).is_none() || !self.incoming.admit(now, from) {
+        // Nobody could answer port 0, nor dial a peer there.
+        let is_reachable = from.port() != 0 && self.presence(Family::of(from.ip())).is_some();
+        if !is_reachable || !self.incoming.admit(now, from) {
             return;
         }
         match Message::decode(datagram) {

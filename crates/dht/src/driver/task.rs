@@ -12,15 +12,14 @@ use super::{Command, Found, LookupStream, Stats, Wish};
 use crate::address::Family;
 use crate::error::Busy;
 use crate::event::Event;
-use crate::krpc::MAX_RECEIVED_LENGTH;
 use crate::lookup::LookupId;
 use crate::node::Node;
 
 /// How long a socket rests after it failed to receive, so that a broken interface does not keep the processor busy.
 const RECEIVE_ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-/// Room for a datagram: one byte more than is accepted, so that what is longer is seen to be.
-const BUFFER_LENGTH: usize = MAX_RECEIVED_LENGTH + 1;
+/// Room for any datagram: some systems take one that does not fit for an error of the socket, and strangers could make it rest.
+const BUFFER_LENGTH: usize = u16::MAX as usize;
 
 /// The clock of the task: tokio's, so that tests can hold it.
 pub(super) fn now() -> Instant {
@@ -54,7 +53,7 @@ impl Driver {
 
     /// Runs until the last handle is gone.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        let (mut buffer_v4, mut buffer_v6) = ([0; BUFFER_LENGTH], [0; BUFFER_LENGTH]);
+        let (mut buffer_v4, mut buffer_v6) = (vec![0; BUFFER_LENGTH], vec![0; BUFFER_LENGTH]);
         loop {
             self.send().await;
             self.tell();

@@ -63,6 +63,22 @@ fn a_host_that_floods_is_answered_no_more_until_it_rests() {
 }
 
 #[test]
+fn a_sender_at_port_0_is_neither_answered_nor_told_of() {
+    let mut lone = Lone::default();
+    let token = lone.token();
+    lone.from.set_port(0);
+    let (port, kind) = (AnnouncedPort::Implied, PeerKind::Downloader);
+    let answer = lone.ask(Method::AnnouncePeer {
+        info_hash: HASH,
+        port,
+        kind,
+        token,
+    });
+    assert_eq!(answer, None);
+    assert_eq!(lone.node.stored_swarms(), 0);
+}
+
+#[test]
 fn answers_stay_below_the_rate_however_many_ask() {
     let mut lone = Lone::default();
     let config = Config {

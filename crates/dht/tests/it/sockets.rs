@@ -1,6 +1,7 @@
 //! The driver over real sockets of this machine.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rarest_dht::driver::{Dht, DhtConfig, Found};
 use rarest_dht::item::{Item, KeyPair, Salt, Value};
@@ -61,6 +62,22 @@ async fn what_one_announces_another_finds() {
     let (a, b) = (joined(&first).await, joined(&first).await);
     announce(&a, 4321).await;
     assert_eq!(peers(&b).await, ["127.0.0.1:4321".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn datagrams_that_are_too_long_do_not_make_a_node_rest() {
+    let dht = start(&[], None);
+    let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = dht.local_addresses()[0];
+    for _ in 0..12 {
+        stranger.send_to(&[b'd'; 3_000], to).await.unwrap();
+    }
+    let ping = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
+    stranger.send_to(ping, to).await.unwrap();
+    let mut answer = [0; 100];
+    let answered = stranger.recv(&mut answer);
+    let in_time = tokio::time::timeout(Duration::from_secs(2), answered).await;
+    assert!(in_time.is_ok_and(|length| length.is_ok()));
 }
 
 #[tokio::test]
