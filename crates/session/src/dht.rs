@@ -15,7 +15,7 @@ use rarest_dht::krpc::{AnnouncedPort, PeerKind};
 use rarest_metainfo::{HostAddr, InfoHash};
 use rarest_swarm::PeerSource;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::TorrentId;
 use crate::config::Config;
@@ -103,10 +103,11 @@ struct Sought {
     retry: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Turn {
     At(Instant),
-    Now,
+    /// It is being announced.
+    Now(AbortHandle),
 }
 
 /// What came of an announce.
@@ -300,10 +301,13 @@ impl BeaconTask {
     }
 
     fn stop(&mut self, torrent: TorrentId) {
-        if let Some(sought) = self.torrents.remove(&torrent)
-            && let Turn::At(at) = sought.turn
-        {
-            self.times.remove(&(at, torrent));
+        match self.torrents.remove(&torrent).map(|sought| sought.turn) {
+            Some(Turn::At(at)) => {
+                self.times.remove(&(at, torrent));
+            }
+            // The nodes that are found are not told any more: it may have turned out to be private.
+            Some(Turn::Now(look)) => look.abort(),
+            None => {}
         }
     }
 
@@ -313,14 +317,13 @@ impl BeaconTask {
             return;
         };
         if let Some(sought) = self.torrents.get_mut(&torrent) {
-            sought.turn = Turn::Now;
             let look = look(
                 self.dht.clone(),
                 Arc::clone(shared),
                 Arc::clone(&sought.entry),
                 sought.swarms.clone(),
             );
-            self.under_way.spawn(look);
+            sought.turn = Turn::Now(self.under_way.spawn(look));
         }
     }
 

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use rarest_dht::NodeId;
 use rarest_dht::driver::{Dht, DhtConfig, Found};
+use rarest_dht::krpc::{Body, Message, Method, Response};
 use rarest_metainfo::{Builder, HostAddr, InfoHash, Magnet, Version};
 use rarest_session::Session;
 use tokio::io::AsyncWriteExt as _;
@@ -25,10 +27,11 @@ fn router() -> Dht {
 
 /// A session without trackers whose DHT begins at `router`.
 async fn session(folder: &Path, router: &Dht) -> Session {
-    let hosts = router
-        .local_addresses()
-        .iter()
-        .map(|addr| HostAddr::Ip(*addr));
+    session_at(folder, router.local_addresses()).await
+}
+
+async fn session_at(folder: &Path, nodes: &[SocketAddr]) -> Session {
+    let hosts = nodes.iter().map(|addr| HostAddr::Ip(*addr));
     Session::builder()
         .download_dir(folder)
         .listen_addresses([LOCALHOST])
@@ -186,5 +189,83 @@ async fn a_peer_has_one_node_whatever_it_says() {
     let _second = peer_with_nodes(&session, swarm, b"-XX0000-has-one-node", &[port(2)]).await;
     is_asked(2).await;
     assert!(nodes[1].try_recv(&mut [0; 1500]).is_err());
+    within(session.shutdown(PATIENCE)).await.unwrap();
+}
+
+/// A node that answers when it is told to.
+struct Scripted(UdpSocket);
+
+/// A query, and who waits for its answer.
+struct Asked {
+    message: Message,
+    from: SocketAddr,
+}
+
+impl Asked {
+    fn method(&self) -> Option<&Method> {
+        match &self.message.body {
+            Body::Query(query) => Some(&query.method),
+            Body::Response(_) | Body::Error(_) => None,
+        }
+    }
+}
+
+impl Scripted {
+    async fn asked(&self) -> Asked {
+        let mut datagram = [0; 1500];
+        let (length, from) = within(self.0.recv_from(&mut datagram)).await.unwrap();
+        let message = Message::decode(&datagram[..length]).unwrap();
+        Asked { message, from }
+    }
+
+    async fn answer(&self, asked: &Asked) {
+        let mut response = Response::new(NodeId([7; 20]));
+        response.token = Some("token".into());
+        let answer = Message {
+            body: Body::Response(response),
+            ..asked.message.clone()
+        };
+        self.0.send_to(&answer.encode(), asked.from).await.unwrap();
+    }
+
+    /// Answers all but what is looked for.
+    async fn until<T>(&self, mut wanted: impl FnMut(&Method) -> Option<T>) -> (Asked, T) {
+        loop {
+            let asked = self.asked().await;
+            if let Some(found) = asked.method().and_then(&mut wanted) {
+                return (asked, found);
+            }
+            self.answer(&asked).await;
+        }
+    }
+
+    async fn until_asked_for(&self, swarm: InfoHash) -> Asked {
+        let is_it = |method: &Method| match method {
+            Method::GetPeers { info_hash, .. } => (*info_hash == swarm).then_some(()),
+            _ => None,
+        };
+        self.until(is_it).await.0
+    }
+}
+
+#[tokio::test]
+async fn a_torrent_that_is_paused_is_announced_no_more() {
+    let node = Scripted(UdpSocket::bind((LOCALHOST, 0)).await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let session = session_at(folder.path(), &[node.0.local_addr().unwrap()]).await;
+    let [paused, other] = ["paused", "other"].map(|name| Sample::file(name, 100_000, 16 * 1024));
+    let torrent = session.add(paused.metainfo.clone()).start().await.unwrap();
+    let of_paused = node.until_asked_for(swarm(&paused)).await;
+    within(torrent.pause()).await.unwrap();
+    session.add(other.metainfo.clone()).start().await.unwrap();
+    let of_other = node.until_asked_for(swarm(&other)).await;
+    for asked in [of_paused, of_other] {
+        node.answer(&asked).await;
+    }
+    let announced = |method: &Method| match method {
+        Method::AnnouncePeer { info_hash, .. } => Some(*info_hash),
+        _ => None,
+    };
+    assert_eq!(node.until(announced).await.1, swarm(&other));
     within(session.shutdown(PATIENCE)).await.unwrap();
 }
