@@ -556,6 +556,11 @@ impl Seeker {
         self.shared.announcer.remove(self.entry.id);
         let hashes = self.magnet.info_hashes();
         self.shared.local_discovery.stop(hashes);
+        if let Some(path) = metadata_file(&self.shared, self.entry.id) {
+            // Of an earlier run, and of no use to this one. Most often there is none.
+            let deleting = self.shared.disk.call(move || std::fs::remove_file(path));
+            deleting.await;
+        }
         self.shared.registry.remove(&self.entry);
         self.tell(TorrentEvent::Removed);
         self.shared.events.close_torrent(self.entry.id);

@@ -312,6 +312,22 @@ async fn metadata_that_was_damaged_on_the_disk_is_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_removed_leaves_no_metadata_behind() {
+    let sample = Sample::file("left", 100_000, 32 * 1024);
+    let state = tempfile::tempdir().unwrap();
+    let leech = Peer::with(|builder| builder.state_dir(state.path())).await;
+    let magnet = Magnet::new(sample.metainfo.info_hashes());
+    let swarm = sample.metainfo.info_hashes().swarms().next().unwrap();
+    let saved = state.path().join(format!("{swarm}.torrent"));
+    std::fs::write(&saved, "damaged").unwrap();
+    let torrent = leech.session.add(magnet).start().await.unwrap();
+    let removing = leech.session.remove_keeping_files(&torrent);
+    within(removing).await.unwrap();
+    assert!(!saved.exists());
+    leech.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_private_torrent_keeps_no_peer_of_the_link() {
     let builder = Builder::new(Version::V1).piece_length(32 * 1024).private();
     let sample = Sample::of(&builder, "private", 300_000);
