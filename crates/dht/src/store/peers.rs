@@ -50,7 +50,7 @@ impl PeerStore {
         kind: PeerKind,
     ) {
         if !self.swarms.contains_key(&info_hash) && self.swarms.len() >= MAX_INFO_HASHES {
-            self.expire(now);
+            // What has expired is dropped every minute: to look for it here would cost strangers one datagram and us a look at every peer.
             self.make_room(own);
         }
         let swarm = self.swarms.entry(info_hash).or_default();
