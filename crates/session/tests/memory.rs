@@ -17,9 +17,10 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const TORRENTS: usize = 1_000;
 
-/// Most bytes that a small complete torrent without trackers may cost at rest, its `.torrent` of 130 bytes included. A session of
+/// Most bytes that a small complete torrent without trackers may cost at rest, its `.torrent` of 130 bytes and its place in local discovery
+/// included, which a machine without multicast spares. A session of
 /// 5,000 needs twice as much for each in the end, as memory that was freed in between comes back with gaps.
-const MOST_AT_REST: usize = 1_000;
+const MOST_AT_REST: usize = 1_100;
 
 fn live(counted: &Region<'_, System>) -> usize {
     let change = counted.change();
