@@ -336,7 +336,16 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
                 peer.state = State::Waiting { since: until };
             }
         }
+        // Who loses a place to another may find one in the place of a third. A copy that was just begun is neither idle nor overdue, so that
+        // each gives way once at most.
+        while self.assign_waiting(now) {}
+        self.ask(now);
+    }
+
+    /// Gives those a place who wait and for whom there is room, longest first. Whether there was anybody.
+    fn assign_waiting(&mut self, now: Instant) -> bool {
         let mut room = Room::Perhaps;
+        let mut was_given = false;
         for key in self.waiting() {
             let Some(copy) = self.place_for(now, key, &mut room) else {
                 continue;
@@ -347,9 +356,12 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
                     parts: Vec::new(),
                     last_heard: now,
                 };
+                was_given = true;
             }
+            // At once: a copy that nobody is asked for would be taken from it by the next.
+            self.ask_one(now, key);
         }
-        self.ask(now);
+        was_given
     }
 
     /// The peers that wait, longest first.
@@ -413,27 +425,44 @@ impl<P: std::marker::Copy + Ord> Fetch<P> {
     /// Asks everybody who has a place for as many parts as keep it busy.
     fn ask(&mut self, now: Instant) {
         for (&key, peer) in &mut self.peers {
-            let State::Working {
-                copy,
-                parts,
-                last_heard,
-            } = &mut peer.state
-            else {
-                continue;
-            };
-            let Some(copy) = self.copies.get_mut(copy) else {
-                continue;
-            };
-            if parts.is_empty() {
-                *last_heard = now;
-            }
-            while parts.len() < METADATA_REQUESTS
-                && let Some(part) = copy.next_part(parts)
-            {
-                parts.push(part);
-                self.requests.push_back((key, part));
-            }
+            ask_peer(now, key, peer, &mut self.copies, &mut self.requests);
         }
+    }
+
+    fn ask_one(&mut self, now: Instant, key: P) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            ask_peer(now, key, peer, &mut self.copies, &mut self.requests);
+        }
+    }
+}
+
+/// Asks a peer that has a place for as many parts as keep it busy.
+fn ask_peer<P: std::marker::Copy>(
+    now: Instant,
+    key: P,
+    peer: &mut Peer,
+    copies: &mut BTreeMap<CopyId, Copy<P>>,
+    requests: &mut VecDeque<(P, u32)>,
+) {
+    let State::Working {
+        copy,
+        parts,
+        last_heard,
+    } = &mut peer.state
+    else {
+        return;
+    };
+    let Some(copy) = copies.get_mut(copy) else {
+        return;
+    };
+    if parts.is_empty() {
+        *last_heard = now;
+    }
+    while parts.len() < METADATA_REQUESTS
+        && let Some(part) = copy.next_part(parts)
+    {
+        parts.push(part);
+        requests.push_back((key, part));
     }
 }
 

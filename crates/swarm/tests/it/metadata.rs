@@ -263,6 +263,22 @@ fn what_was_not_asked_for_or_is_of_an_unknown_type_changes_nothing() {
     assert_eq!(fetching.send_all(1, &dictionary()), Told::Right);
 }
 
+#[test]
+fn who_waits_longest_comes_next_and_keeps_its_place() {
+    let mut fetching = Fetching::new(v1());
+    let busy = u8::try_from(MAX_METADATA_COPIES).unwrap();
+    for peer in 0..busy + 6 {
+        fetching.offer(peer, MAX_METADATA_LENGTH - u32::from(peer));
+        fetching.now += Duration::from_millis(1);
+    }
+    // Those who have a place are silent.
+    fetching.pass(METADATA_TIMEOUT);
+    for peer in busy..2 * busy {
+        assert_eq!(fetching.asked(peer), METADATA_REQUESTS, "{peer}");
+    }
+    assert_eq!(fetching.asked(2 * busy), 0);
+}
+
 /// A connection that counts how often it is compared with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counted(u16);
