@@ -151,6 +151,12 @@ pub enum Refused {
     /// The torrent is paused.
     #[error("the torrent is paused")]
     Paused,
+    /// It was dialled before the torrent turned out to be private, and no tracker has named it (BEP 27).
+    #[error("the torrent is private, and no tracker named the peer at {addr}")]
+    Private {
+        /// The peer.
+        addr: SocketAddr,
+    },
     /// The peer came for another torrent.
     #[error("the peer at {addr} came for another torrent")]
     OtherTorrent {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use rarest_peer_wire::connection::{Role, direction_to_keep};
+use rarest_peer_wire::connection::{Privacy, Role, direction_to_keep};
 use rarest_peer_wire::{Handshake, peer_priority};
 
 use super::{Activity, Torrent, canonical};
@@ -37,6 +37,7 @@ impl Torrent {
                 Refused::Paused | Refused::Full { .. } => self.book.not_dialled(addr),
                 Refused::Duplicate { .. }
                 | Refused::Banned { .. }
+                | Refused::Private { .. }
                 | Refused::OtherTorrent { .. } => self.book.failed(now, addr),
             }
         }
@@ -90,6 +91,10 @@ impl Torrent {
         }
         if self.activity == Activity::Paused {
             return Err(Refused::Paused);
+        }
+        let is_outgoing = direction == Direction::Outgoing;
+        if is_outgoing && self.config.privacy == Privacy::Private && !self.book.is_known(addr) {
+            return Err(Refused::Private { addr });
         }
         if let Some(other) = self.peers.by_id(handshake.peer_id) {
             if !self.supersedes(now, direction, other) {

@@ -13,7 +13,7 @@ use rarest_swarm::limits::{
     MAX_EARLY_EXCHANGES, MAX_EXCHANGED, MAX_LOST_REMEMBERED, MAX_TOLD_BY_ONE,
     PEER_EXCHANGE_INTERVAL,
 };
-use rarest_swarm::{Config, Direction, DisconnectReason, PeerKey, Privacy};
+use rarest_swarm::{Config, Direction, DisconnectReason, PeerKey, PeerSource, Privacy};
 
 use crate::stage::{Stage, addr, geometry};
 
@@ -243,7 +243,10 @@ fn in_a_private_torrent_nobody_is_told_and_nobody_heard() {
         ..Config::default()
     };
     let mut stage = Stage::with(config, geometry(4, 1), |_| {});
+    let (now, places) = (stage.now, [1, 2].map(place));
+    stage.torrent.add_peers(now, PeerSource::Tracker, &places);
     let [left, right] = [1, 2].map(|number| listener(&mut stage, number));
+    stage.dialled.clear();
     tells(&mut stage, left, [place(3)]);
     stage.pass(2 * MINUTE);
     assert_eq!(stage.dialled, []);

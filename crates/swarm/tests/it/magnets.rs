@@ -12,7 +12,8 @@ use rarest_peer_wire::extension::metadata::MetadataMessage;
 use rarest_peer_wire::{Extension, Handshake, Reserved};
 use rarest_swarm::limits::MAX_METADATA_OFFERS;
 use rarest_swarm::{
-    BanReason, Config, Direction, DisconnectReason, Output, PeerKey, PeerSource, Start, Torrent,
+    BanReason, Config, Direction, DisconnectReason, Output, PeerKey, PeerSource, Refused, Start,
+    Torrent,
 };
 
 use crate::stage::{OUR_ID, addr, first_instant, geometry, ip};
@@ -315,6 +316,30 @@ fn a_torrent_is_private_before_it_is_known_what_there_is_of_it() {
     linked.drain();
     let private = Output::Disconnect(peers[1], DisconnectReason::Private);
     assert_eq!(linked.outputs, [private]);
+}
+
+#[test]
+fn who_was_dialled_before_the_torrent_turned_out_to_be_private_is_refused() {
+    let mut linked = Linked::new();
+    for (number, source) in [(1, PeerSource::Tracker), (2, PeerSource::Dht)] {
+        let torrent = &mut linked.torrent;
+        torrent.add_peers(linked.now, source, &[addr(number)]);
+        linked.drain();
+        assert!(linked.outputs.contains(&Output::Dial(addr(number))));
+    }
+    let geometry = geometry(3, 2);
+    linked.learn(&geometry, Bitfield::empty(&geometry), Privacy::Private);
+    let mut answer = |number| {
+        let handshake = Handshake {
+            reserved: Reserved::NONE,
+            info_hash: info_hashes().swarms().next().unwrap(),
+            peer_id: PeerId([number; 20]),
+        };
+        let (torrent, direction) = (&mut linked.torrent, Direction::Outgoing);
+        torrent.handle_peer_connected(linked.now, addr(number), direction, &handshake)
+    };
+    assert_eq!(answer(2), Err(Refused::Private { addr: addr(2) }));
+    assert!(answer(1).is_ok());
 }
 
 #[test]
