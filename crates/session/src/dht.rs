@@ -46,8 +46,11 @@ const MAX_UNDER_WAY: usize = 8;
 /// Most host names in `nodes` of torrents that are looked up: others than us wrote them.
 const MAX_NAMED_NODES: usize = 32;
 
-/// How often it is looked whether a first node has answered.
-const REACH_INTERVAL: Duration = Duration::from_millis(100);
+/// When it is looked for the first time whether a node has answered; the time doubles until one has.
+const FIRST_REACH: Duration = Duration::from_millis(100);
+
+/// The longest such time: a machine without a network is left in peace.
+const MAX_REACH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the known nodes are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -206,9 +209,12 @@ impl BeaconTask {
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
         let path = state_path(&shared.config);
         let mut save_at = now() + SAVE_INTERVAL;
+        let mut reach_interval = FIRST_REACH;
+        let mut reach_at = now() + reach_interval;
         loop {
             let has_room = self.reach == Reach::Nodes && self.under_way.len() < MAX_UNDER_WAY;
             let due = self.times.first().filter(|_| has_room).map(|&(at, _)| at);
+            let waits = self.reach == Reach::Nobody && !self.times.is_empty();
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
                     Some(wish) => self.handle_wish(wish),
@@ -220,8 +226,10 @@ impl BeaconTask {
                     }
                 }
                 () = sleep_until(due) => self.look(&shared),
-                () = tokio::time::sleep(REACH_INTERVAL), if self.reach == Reach::Nobody => {
+                () = sleep_until(waits.then_some(reach_at)) => {
                     self.reach = self.reach().await;
+                    reach_interval = (reach_interval * 2).min(MAX_REACH_INTERVAL);
+                    reach_at = now() + reach_interval;
                 }
                 () = sleep_until(Some(save_at)) => {
                     save_at = now() + SAVE_INTERVAL;
