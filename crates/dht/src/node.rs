@@ -249,7 +249,7 @@ impl Node {
         self.check(now, canonical(addr), Purpose::Refresh);
     }
 
-    /// Looks for the peers of a swarm, and then announces us to the nodes closest to it, if asked to.
+    /// Looks for the peers of a swarm, and then announces us to the nodes closest to it, if asked to. Nobody listens at port 0: it is not announced.
     ///
     /// # Errors
     /// [`Busy`] when [`MAX_LOOKUPS`] are under way.
@@ -259,6 +259,7 @@ impl Node {
         info_hash: InfoHash,
         announce: Option<Announce>,
     ) -> Result<LookupId, Busy> {
+        let announce = announce.filter(|announce| announce.port != AnnouncedPort::Explicit(0));
         self.begin(now, Goal::peers(info_hash, announce))
     }
 

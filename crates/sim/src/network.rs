@@ -43,7 +43,7 @@ pub struct Network {
     pub jitter: Duration,
     /// Connections break after this time on average; never without.
     pub mean_lifetime: Option<Duration>,
-    /// One datagram in so many is lost; none without. With [jitter](Self::jitter) they overtake each other.
+    /// One datagram in so many is lost; none without. With jitter they overtake each other.
     pub lost_datagrams: Option<u32>,
 }
 

@@ -16,3 +16,9 @@ proptest! {
         any_input::nodes(&script);
     }
 }
+
+/// Found by the fuzzer.
+#[test]
+fn a_wish_to_announce_port_0_is_not_sent() {
+    any_input::nodes(include_bytes!("../fixtures/port_zero.bin"));
+}
