@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rarest_dht::driver::{Dht, DhtConfig, Found};
 use rarest_dht::item::{Item, KeyPair, Salt, Value};
 use rarest_dht::krpc::{AnnouncedPort, PeerKind, Service};
@@ -93,15 +93,24 @@ async fn get_peers(dht: &Dht, SwarmHash(hash): SwarmHash, port: Option<u16>) -> 
             dht.announce(hash, announce).await?
         }
     };
+    let mut count = 0;
     while let Some(found) = lookup.next().await {
         match found {
-            Found::Peers(peers) => peers.iter().try_for_each(say)?,
+            Found::Peers(peers) => {
+                count += peers.len();
+                peers.iter().try_for_each(say)?;
+            }
             Found::Done(summary) if port.is_some() && summary.stored == 0 => {
                 bail!("no node took the announce");
             }
             _ => {}
         }
     }
+    // Who announces may well be the first.
+    ensure!(
+        count > 0 || port.is_some(),
+        "nobody has announced that torrent"
+    );
     Ok(Outcome::Done)
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rarest_metainfo::{Magnet, Metainfo};
 use rarest_session::{FilePriority, Incomplete, Session, TorrentHandle};
 
 use crate::args::{Download, PeerHost};
 use crate::interrupt::Interrupt;
+use crate::quantity::counted;
 use crate::report::{PieceCount, Report};
 use crate::reporter::Reporter;
 use crate::source::{self, Authorities};
@@ -163,7 +164,7 @@ async fn fetch_and_download(
     let count = torrent.info().files().len();
     let files = match &arguments.files {
         Some(selection) => Some(selection.numbers(count)?),
-        None => linked_files(&link, count),
+        None => linked_files(&link, count)?,
     };
     match replaced(&torrent, arguments, files.as_deref(), interrupt).await {
         Some(replaced) => replaced
@@ -185,9 +186,18 @@ async fn fetch_and_download(
 }
 
 /// The files that a link is for (BEP 53), when it names some.
-fn linked_files(link: &Magnet, count: usize) -> Option<Vec<usize>> {
+fn linked_files(link: &Magnet, count: usize) -> Result<Option<Vec<usize>>> {
+    if link.selected_files.is_empty() {
+        return Ok(None);
+    }
     let is_linked = |&file: &usize| u32::try_from(file).is_ok_and(|file| link.selects(file));
-    (!link.selected_files.is_empty()).then(|| (0..count).filter(is_linked).collect())
+    let files: Vec<usize> = (0..count).filter(is_linked).collect();
+    ensure!(
+        !files.is_empty(),
+        "the link is for files that the torrent lacks: it has {}, counted from 0",
+        counted(count as u64, "file")
+    );
+    Ok(Some(files))
 }
 
 fn tell_port(reporter: &mut Reporter, session: &Session, has_nobody_to_ask: bool) {

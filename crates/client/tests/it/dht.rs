@@ -71,16 +71,12 @@ fn peers_that_were_announced_are_printed() {
 fn what_nobody_has_is_said() {
     let node = Node::start();
     let target = "cd".repeat(20);
-    let asked = [
-        "dht",
-        "get",
-        &target,
-        "--bootstrap",
-        &node.address,
-        "--bind",
-        "127.0.0.1",
-    ];
-    assert!(fails(1, asked).contains("nobody has such an item"));
+    let ask = |what| {
+        let here = ["--bootstrap", &node.address, "--bind", "127.0.0.1"];
+        fails(1, [&["dht", what, &target], &here[..]].concat())
+    };
+    assert!(ask("get").contains("nobody has such an item"));
+    assert!(ask("get-peers").contains("nobody has announced that torrent"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rarest_tracker::server::{Server, ServerConfig};
 
 use crate::payload::{Folder, assert_same};
-use crate::process::{Running, succeeds, words};
+use crate::process::{Running, fails, succeeds, words};
 
 /// A tracker of this machine.
 fn tracker() -> Server {
@@ -77,6 +77,12 @@ fn a_magnet_link_is_downloaded() {
     assert!(download.end().success());
     let files = |folder: &std::path::Path| fs::read(folder.join("content/a.bin")).unwrap();
     assert!(files(&seed) == files(&copy));
+    let lacking = format!("{link}&x.pe={peer}&so=9");
+    let refused = fails(1, words!["download", lacking, "--output", &copy]);
+    assert!(
+        refused.contains("files that the torrent lacks"),
+        "{refused}"
+    );
     // The rest, by another peer than that of the link.
     let mut download = Running::start(words!["download", link, "--output", &copy, "--peer", &peer]);
     download.wait_for("loaded");
