@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::address::host;
 use crate::node_id::is_exempt;
 
-/// How many nodes have to see us at the same address, of the last [`MAX_VOTES`], before we believe it. A few liars change nothing.
+/// How many nodes have to see us at the same address, of the last `MAX_VOTES`, before we believe it. A few liars change nothing.
 pub const VOTES_TO_CHANGE_ID: usize = 9;
 
 /// Votes that are kept: a little more than half have to agree.
