@@ -87,6 +87,8 @@ pub struct Get {
     pub headers: HeaderMap,
     /// Over which families of addresses.
     pub families: Families,
+    /// The nearest host that the URL may lead to: any, [`Reach::Loopback`], by default.
+    pub nearest: Reach,
     /// How long lookup, connection, redirects and the head of the answer may take together, once it is the request's turn at its host. 30 s by
     /// default.
     pub timeout: Duration,
@@ -100,6 +102,7 @@ impl Get {
             url,
             headers: HeaderMap::new(),
             families: Families::Both,
+            nearest: Reach::Loopback,
             timeout: DEFAULT_TIMEOUT,
         }
     }
@@ -165,17 +168,21 @@ impl Client {
             mut url,
             headers,
             families,
+            mut nearest,
             timeout: time,
         } = get;
-        let mut nearest = Reach::Loopback;
         let mut left = time;
-        for _ in 0..=MAX_REDIRECTS {
+        for hop in 0..=MAX_REDIRECTS {
             let target = Target::of(&url, families).ok_or(Error::NotWeb)?;
             let turn = self.shared.pool.turn(target).await;
             // Only from here: whoever waits for a busy host has not been let down by it.
             let started = Instant::now();
             let sent = timeout(left, self.shared.send(&url, &headers, &turn, nearest)).await;
-            let (response, connection) = sent.unwrap_or(Err(Error::TimedOut(time)))?;
+            let sent = sent.unwrap_or(Err(Error::TimedOut(time)));
+            let (response, connection) = sent.map_err(|error| match error {
+                Error::TooNear if hop > 0 => RedirectError::Inward.into(),
+                error => error,
+            })?;
             left = left.saturating_sub(started.elapsed());
             if is_redirect(response.status()) {
                 url = redirect_target(&url, response.headers())?;

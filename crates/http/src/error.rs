@@ -22,6 +22,9 @@ pub enum Error {
     /// No answer came in time.
     #[error("no answer came within {} s", .0.as_secs())]
     TimedOut(Duration),
+    /// All addresses of the host are nearer to us than [asked for](crate::Get::nearest).
+    #[error("the host is in our own network, where this URL may not lead")]
+    TooNear,
     /// The server redirected to where we do not go.
     #[error("the server redirects {0}")]
     Redirect(#[from] RedirectError),

@@ -23,8 +23,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use rarest_metainfo::Reach;
 use url::Url;
 
+use crate::Error;
 use crate::network::{Families, Network};
-use crate::{Error, RedirectError};
 
 /// How long a connection is kept for the next request. Servers do not like to hold idle connections.
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
@@ -227,7 +227,7 @@ impl Pool {
         } = &turn.target;
         let mut addresses = network.addresses(host, *port, *families).await?;
         addresses.retain(|address| Reach::of(address.ip()) >= nearest);
-        let mut failure = Error::Redirect(RedirectError::Inward);
+        let mut failure = Error::TooNear;
         for address in addresses.into_iter().take(MAX_ADDRESSES_TRIED) {
             let opened = Connection::open_to(network, address, host, tls.clone(), self.read_ahead);
             match opened.await {

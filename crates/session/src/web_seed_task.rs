@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rarest_http::hyper::header::{self, HeaderValue};
 use rarest_http::{Answer, Client, Error};
-use rarest_metainfo::Metainfo;
+use rarest_metainfo::{Metainfo, Reach};
 use rarest_peer_wire::connection::{Command, Event};
 use rarest_swarm::{PeerKey, WebSeedEnd};
 use rarest_web_seed::{Action, Get, GetId, Head, Location, Verdict, WebSeed};
@@ -253,7 +253,7 @@ async fn ask(http: Client, get: Get, teller: mpsc::Sender<News>) {
     let id = get.id;
     let news = match request(&http, &get).await {
         Ok(answer) => pass_on(answer, id, &teller).await,
-        Err(error @ (Error::Redirect(_) | Error::NotWeb)) => {
+        Err(error @ (Error::Redirect(_) | Error::NotWeb | Error::TooNear)) => {
             News::Misdirected(id, error.to_string())
         }
         Err(error) => News::NoAnswer(id, error.to_string()),
@@ -262,8 +262,15 @@ async fn ask(http: Client, get: Get, teller: mpsc::Sender<News>) {
     let _ = teller.send(news).await;
 }
 
+/// Asks for a part of a file.
+///
+/// A torrent may name a server in our own network, as people have them there. It may not put a query to one: what a router or a
+/// printer does on such a request is no stranger's to decide.
 async fn request(http: &Client, get: &Get) -> Result<Answer, Error> {
     let mut request = rarest_http::Get::new(get.url.clone());
+    if get.url.query().is_some() {
+        request.nearest = Reach::Public;
+    }
     let range = HeaderValue::try_from(get.range_header());
     if let Ok(range) = range {
         request.headers.insert(header::RANGE, range);

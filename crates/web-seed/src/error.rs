@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::MAX_URL_LENGTH;
+use crate::limits::{MAX_URL_LENGTH, MIN_PART};
 
 /// Why a text is no web seed's URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,12 @@ pub enum Fault {
     /// The range is not the one that was asked for.
     #[error("the web server sent another range than it was asked for")]
     OtherRange,
+    /// It gives so little at a time that it is not worth asking.
+    #[error("the web server sends {length} bytes at a time, below the limit of {MIN_PART}")]
+    Scraps {
+        /// Length of its answer in bytes.
+        length: u64,
+    },
     /// It cannot begin where it was asked to, and that is far from the beginning.
     #[error("the web server knows no ranges, and {offset} bytes would be read for nothing")]
     NoRanges {

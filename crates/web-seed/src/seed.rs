@@ -9,7 +9,9 @@ use rarest_metainfo::{Block, FileIndex, Geometry, Info, Metainfo};
 use url::Url;
 
 use crate::job::{Cut, Ending, Job, Phase, Step};
-use crate::limits::{MAX_LACKING, MAX_REQUESTS, MAX_RUN_LENGTH, MAX_SKIPPED, MIN_RUN_BESIDE};
+use crate::limits::{
+    MAX_LACKING, MAX_REQUESTS, MAX_RUN_LENGTH, MAX_SKIPPED, MIN_PART, MIN_RUN_BESIDE,
+};
 use crate::{ContentRange, Fault, Head, InvalidWebSeed, Location, Verdict};
 
 /// A request of a web seed. The number of one that ended is not given to another.
@@ -498,6 +500,10 @@ fn judge_range(
     let is_length_right = (head.content_length).is_none_or(|length| length == range.length());
     if range.first != asked.start || end > asked.end || !is_length_right {
         return Judgement::Fault(Verdict::GiveUp(Fault::OtherRange));
+    }
+    let length = range.length();
+    if end < asked.end && length < MIN_PART {
+        return Judgement::Fault(Verdict::GiveUp(Fault::Scraps { length }));
     }
     Judgement::Part {
         range: asked.start..end,

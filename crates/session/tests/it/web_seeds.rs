@@ -286,6 +286,27 @@ async fn bad_servers_are_dropped_and_said_so() {
 }
 
 #[tokio::test]
+async fn a_torrent_asks_nothing_of_the_servers_of_our_own_network() {
+    let sample = Sample::file("inward", 600_000, 32 * 1024);
+    let server = WebServer::start(&sample, Habit::Honest).await;
+    let peer = Peer::start().await;
+    let mut events = peer.session.events();
+    let torrent = peer.download(&sample, &[]).await;
+    let order = format!("{}reboot?now=yes", server.url);
+    torrent.add_web_seeds([&order]).await.unwrap();
+    let reason = until(&mut events, |event| match event {
+        TorrentEvent::WebSeedFailed { url, reason } => (url == order).then_some(reason),
+        _ => None,
+    })
+    .await;
+    assert!(reason.contains("our own network"), "{reason}");
+    assert!(server.asked().is_empty());
+    torrent.add_web_seeds([&server.url]).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    peer.shut_down().await;
+}
+
+#[tokio::test]
 async fn the_rate_of_the_torrent_holds() {
     let sample = Sample::file("slowly", 1_000_000, 32 * 1024);
     let server = WebServer::start(&sample, Habit::Honest).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rarest_metainfo::Version;
-use rarest_web_seed::limits::{MAX_LACKING, MAX_RETRY_AFTER, MAX_SKIPPED};
+use rarest_web_seed::limits::{MAX_LACKING, MAX_RETRY_AFTER, MAX_SKIPPED, MIN_PART};
 use rarest_web_seed::{Fault, Head, Verdict};
 
 use crate::stage::Stage;
@@ -117,15 +117,27 @@ fn a_body_that_is_short_or_long_is_a_fault_and_what_came_before_counts() {
 #[test]
 fn a_range_that_is_cut_is_asked_for_in_parts() {
     let (mut stage, get) = asked();
-    let head = Head::new(206).with("content-range", b"bytes 16384-26383/163840");
+    let head = Head::new(206).with("content-range", b"bytes 16384-36383/163840");
     let part = stage.part_of(&get);
     stage.head(&get, &head);
-    stage.data(&get, part[..10_000].to_vec());
+    stage.data(&get, part[..20_000].to_vec());
     stage.body_end(&get);
     let rest = stage.next_get();
-    assert_eq!(rest.range, 26_384..5 * 16_384);
+    assert_eq!(rest.range, 36_384..5 * 16_384);
     stage.answer(&rest);
     assert_eq!(stage.came.len(), 4);
+}
+
+#[test]
+fn a_server_that_sends_a_byte_at_a_time_is_not_asked_without_end() {
+    let part = |last: u64| {
+        let range = format!("bytes 16384-{last}/163840");
+        Head::new(206).with("content-range", range.as_bytes())
+    };
+    let scraps = |length| Some(Verdict::GiveUp(Fault::Scraps { length }));
+    assert_eq!(verdict(&part(16_384)), scraps(1));
+    assert_eq!(verdict(&part(16_384 + MIN_PART - 2)), scraps(MIN_PART - 1));
+    assert_eq!(verdict(&part(16_384 + MIN_PART - 1)), None);
 }
 
 #[test]
