@@ -38,6 +38,10 @@ const DEFAULT_DISK_THREADS: usize = 3;
 /// How often resume data is saved when nothing else is said: a kill costs the check of what was written since.
 const DEFAULT_RESUME_INTERVAL: Duration = Duration::from_secs(30);
 
+/// After how many bytes that were written resume data is saved when nothing else is said: often enough that little is left for the end of a
+/// fast download, seldom enough that a slow disk has seconds between two.
+pub const DEFAULT_RESUME_BYTES: u64 = 256 * 1024 * 1024;
+
 /// After how long a storage that failed is tried again when nothing else is said: room on a disk is not made faster.
 const DEFAULT_STORAGE_RETRY: Duration = Duration::from_secs(10);
 
@@ -77,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) disk_threads: usize,
     pub(crate) stall_timeout: Option<Duration>,
     pub(crate) resume_interval: Duration,
+    pub(crate) resume_bytes: u64,
     pub(crate) storage_retry: Duration,
     pub(crate) event_capacity: usize,
     pub(crate) announcing: Announcing,
@@ -125,6 +130,7 @@ impl Default for Builder {
                 disk_threads: DEFAULT_DISK_THREADS,
                 stall_timeout: Some(DEFAULT_STALL_TIMEOUT),
                 resume_interval: DEFAULT_RESUME_INTERVAL,
+                resume_bytes: DEFAULT_RESUME_BYTES,
                 storage_retry: DEFAULT_STORAGE_RETRY,
                 event_capacity: DEFAULT_EVENT_CAPACITY,
                 announcing: Announcing::On,
@@ -229,6 +235,13 @@ impl Builder {
     /// of the files that changed.
     pub fn resume_interval(mut self, interval: Duration) -> Self {
         self.config.resume_interval = interval.clamp(MIN_RESUME_INTERVAL, LONGEST_WAIT);
+        self
+    }
+
+    /// After how many bytes that were written resume data is saved before its [interval](Self::resume_interval). [`DEFAULT_RESUME_BYTES`] by
+    /// default. So the disk writes while a download goes on, and there is little left to be waited for at its end.
+    pub fn resume_bytes(mut self, bytes: u64) -> Self {
+        self.config.resume_bytes = bytes;
         self
     }
 

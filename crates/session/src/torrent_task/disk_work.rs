@@ -390,11 +390,14 @@ impl Driver {
                 for (piece, result) in results {
                     self.handle_completed(now, piece, result);
                 }
+                self.note_unsaved(now, bytes);
                 self.notice_recovery();
             }
             DiskMail::Spilled { blocks, result } => {
                 self.disk.writing -= 1;
                 self.handle_spilled(now, &blocks, result);
+                let lengths = blocks.iter().map(|block| block.length() as usize);
+                self.note_unsaved(now, lengths.sum());
                 self.notice_recovery();
             }
             DiskMail::Saved { saved, changed } => self.handle_saved(now, saved, changed),

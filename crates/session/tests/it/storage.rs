@@ -199,6 +199,36 @@ async fn a_full_disk_is_told_outlasted_and_mended_by_itself() {
 }
 
 #[tokio::test]
+async fn what_is_written_is_synced_while_the_download_goes_on() {
+    let files = [("there", 400_000), ("nowhere", 400_000)];
+    let sample = Sample::folder("synced", &files, 32 * 1024);
+    let seed = Peer::seeding(&sample).await;
+    let partial = Peer::start().await;
+    let adding = partial.session.add(sample.metainfo.clone()).files([0]);
+    let first = adding.peers([seed.address()]).start().await.unwrap();
+    within(first.completed()).await.unwrap();
+    seed.shut_down().await;
+    // Neither its end, which does not come, nor the time has this one synced.
+    let leech = Peer::with(|builder| {
+        let hour = Duration::from_secs(60 * 60);
+        builder.resume_interval(hour).resume_bytes(200_000)
+    })
+    .await;
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
+    storage.shared.failing_syncs.store(1, Ordering::Relaxed);
+    let mut events = leech.session.events();
+    let adding = leech.session.add(sample.metainfo.clone());
+    let adding = adding.peers([partial.address()]).storage(storage);
+    adding.start().await.unwrap();
+    until(&mut events, |event| {
+        matches!(event, TorrentEvent::WritesLost { .. }).then_some(())
+    })
+    .await;
+    leech.shut_down().await;
+    partial.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_storage_that_cannot_be_written_ends_the_wait_and_not_the_torrent() {
     let sample = Sample::file("readonly", 500_000, 32 * 1024);
     let seed = Peer::seeding(&sample).await;

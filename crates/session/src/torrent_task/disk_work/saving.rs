@@ -24,6 +24,8 @@ use crate::{TorrentEvent, TorrentId};
 pub(super) struct Saving {
     due: Option<Instant>,
     under_way: bool,
+    /// Bytes that were written since the last save began.
+    unsaved_bytes: u64,
     /// Whoever waits for a save that begins after now.
     next_waiters: Vec<oneshot::Sender<()>>,
     /// Whoever waits for the save that is under way.
@@ -94,6 +96,15 @@ impl Driver {
         self.disk.saving.due.get_or_insert(now + interval);
     }
 
+    /// So many bytes were written, which only a save keeps for sure.
+    pub(super) fn note_unsaved(&mut self, now: Instant, bytes: usize) {
+        let unsaved = &mut self.disk.saving.unsaved_bytes;
+        *unsaved += bytes as u64;
+        if *unsaved >= self.shared.config.resume_bytes {
+            self.save_soon(now);
+        }
+    }
+
     /// Saves soon, whatever the interval.
     pub(in crate::torrent_task) fn save_soon(&mut self, now: Instant) {
         self.outdate_resume_data(now);
@@ -103,6 +114,7 @@ impl Driver {
     pub(super) fn save(&mut self) {
         let saving = &mut self.disk.saving;
         saving.due = None;
+        saving.unsaved_bytes = 0;
         let waiters = std::mem::take(&mut saving.next_waiters);
         if !self.knows_disk() {
             tell(waiters);
