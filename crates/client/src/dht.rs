@@ -14,6 +14,7 @@ use rarest_metainfo::HostAddr;
 use rarest_session::DHT_BOOTSTRAP;
 
 use crate::args::{DhtCommand, DhtNode, ItemName, SwarmHash};
+use crate::quantity::counted;
 use crate::{Outcome, network, say};
 
 /// How often it is looked whether the first node has answered.
@@ -143,7 +144,8 @@ async fn put(dht: &Dht, text: &str, key: Option<&Path>, salt: Option<&str>) -> R
     if summary.stored == 0 {
         bail!("no node took the item");
     }
-    say(format_args!("stored at {} nodes", summary.stored))?;
+    let nodes = counted(u64::from(summary.stored), "node");
+    say(format_args!("stored at {nodes}"))?;
     Ok(Outcome::Done)
 }
 

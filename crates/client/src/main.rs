@@ -132,7 +132,19 @@ fn say(line: impl fmt::Display) -> io::Result<()> {
 
 /// Writes one line to standard error; if that is closed, nobody listens.
 fn complain(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr(), "rarest: {}", printable(&format!("{error:#}")));
+    let _ = writeln!(io::stderr(), "rarest: {}", printable(&sentence(error)));
+}
+
+/// What failed and why, in one line. Many errors name their cause, which is not to be read twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence.push_str(": ");
+            sentence.push_str(&cause);
+        }
+    }
+    sentence
 }
 
 /// The text as one line in which a name of a torrent can do nothing to the terminal, nor to the order in which it is read.
@@ -150,7 +162,23 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use anyhow::Context as _;
+
+    use super::{printable, sentence};
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let refused = || std::io::Error::other("the port is taken");
+        let error = anyhow::Error::new(refused()).context("cannot listen");
+        assert_eq!(sentence(&error), "cannot listen: the port is taken");
+        let named: Result<(), _> = Err(refused());
+        let named = named.context("cannot listen: the port is taken");
+        let error = named.context("no session").unwrap_err();
+        assert_eq!(
+            sentence(&error),
+            "no session: cannot listen: the port is taken"
+        );
+    }
 
     #[test]
     fn what_is_printed_neither_moves_the_cursor_nor_turns_around() {
