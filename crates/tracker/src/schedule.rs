@@ -401,6 +401,8 @@ impl Schedule {
     fn make_endpoints(&mut self, now: Instant) {
         for key in self.tiers.iter().flatten() {
             let endpoints = self.endpoints.entry(*key).or_default();
+            let count = self.config.swarms.len() * self.config.families.len();
+            endpoints.reserve_exact(count.saturating_sub(endpoints.len()));
             for info_hash in &self.config.swarms {
                 for family in &self.config.families {
                     let known = endpoints

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::Url;
 
@@ -23,12 +24,13 @@ pub enum Protocol {
 
 /// An announce URL with a protocol that this crate speaks and a host.
 ///
-/// Its text may contain a pass key, by which a private tracker knows its user: think before logging it.
+/// Its text may contain a pass key, by which a private tracker knows its user: think before logging it. Cheap to clone.
 #[derive(Clone)]
-pub struct TrackerUrl {
-    text: String,
+pub struct TrackerUrl(Arc<Parts>);
+
+struct Parts {
+    text: Box<str>,
     protocol: Protocol,
-    host: String,
     port: u16,
     /// With `http` in place of `udp`, so that all hosts are read by the same rules.
     url: Url,
@@ -59,57 +61,58 @@ impl TrackerUrl {
     /// How the tracker is spoken to.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
-        self.protocol
+        self.0.protocol
     }
 
     /// The host: a name in ASCII, or an address without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.host
+        let host = self.0.url.host_str().unwrap_or_default();
+        host.trim_matches(['[', ']'])
     }
 
     /// The port; when the URL has none, 443 for HTTPS and 80 else.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port
     }
 
     /// The URL as it was given, with white space around it cut.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// Path and query as BEP 41 sends them to UDP trackers; empty when the URL ends with the port.
     #[must_use]
     pub fn path_and_query(&self) -> String {
-        match (self.url.path(), self.url.query()) {
+        match (self.0.url.path(), self.0.url.query()) {
             ("/" | "", None) => String::new(),
             (path, None) => path.to_owned(),
             (path, Some(query)) => format!("{path}?{query}"),
         }
     }
 
-    fn from_parts(text: String, protocol: Protocol, mut url: Url) -> Result<Self, TrackerUrlError> {
+    fn from_parts(text: &str, protocol: Protocol, mut url: Url) -> Result<Self, TrackerUrlError> {
         url.set_fragment(None);
-        let host = url.host_str().ok_or(url::ParseError::EmptyHost)?;
-        let host = host.trim_matches(['[', ']']).to_owned();
+        if !url.has_host() {
+            return Err(url::ParseError::EmptyHost.into());
+        }
         let port = url.port_or_known_default().unwrap_or_default();
         if port == 0 {
             return Err(TrackerUrlError::PortZero);
         }
-        Ok(Self {
-            text,
+        Ok(Self(Arc::new(Parts {
+            text: text.into(),
             protocol,
-            host,
             port,
             url,
-        })
+        })))
     }
 
     /// Host, port, path and query; for UDP with `http` in place of the scheme.
     pub(crate) fn http_url(&self) -> &Url {
-        &self.url
+        &self.0.url
     }
 }
 
@@ -131,14 +134,14 @@ impl FromStr for TrackerUrl {
             _ => return Err(TrackerUrlError::UnknownProtocol),
         };
         let url = Url::parse(&format!("{http_scheme}:{rest}"))?;
-        Self::from_parts(text.to_owned(), protocol, url)
+        Self::from_parts(text, protocol, url)
     }
 }
 
 /// Two URLs are equal when they lead to the same place, however they are written.
 impl PartialEq for TrackerUrl {
     fn eq(&self, other: &Self) -> bool {
-        (self.protocol, &self.url) == (other.protocol, &other.url)
+        (self.0.protocol, &self.0.url) == (other.0.protocol, &other.0.url)
     }
 }
 
@@ -146,20 +149,20 @@ impl Eq for TrackerUrl {}
 
 impl Hash for TrackerUrl {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.protocol.hash(state);
-        self.url.hash(state);
+        self.0.protocol.hash(state);
+        self.0.url.hash(state);
     }
 }
 
 impl fmt::Display for TrackerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl fmt::Debug for TrackerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
+        fmt::Debug::fmt(&*self.0.text, f)
     }
 }
 
