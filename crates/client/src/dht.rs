@@ -29,7 +29,7 @@ pub(crate) fn run(command: &DhtCommand) -> Result<Outcome> {
     let runtime = network::runtime()?;
     let outcome = runtime.block_on(async {
         let asked = tokio::time::timeout(patience, ask(command, node)).await;
-        asked.with_context(|| format!("the DHT did not answer within {} s", node.timeout))?
+        asked.unwrap_or_else(|_| bail!("the DHT did not answer within {} s", node.timeout))
     });
     // A name that nobody answers for must not keep the program alive.
     runtime.shutdown_background();

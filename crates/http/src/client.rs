@@ -177,7 +177,9 @@ impl Client {
             let turn = self.shared.pool.turn(target).await;
             // Only from here: whoever waits for a busy host has not been let down by it.
             let started = Instant::now();
-            let sent = timeout(left, self.shared.send(&url, &headers, &turn, nearest)).await;
+            // Apart from what waits for its turn: thousands may, and only a few are sent at a time.
+            let sending = Box::pin(self.shared.send(&url, &headers, &turn, nearest));
+            let sent = timeout(left, sending).await;
             let sent = sent.unwrap_or(Err(Error::TimedOut(time)));
             let (response, connection) = sent.map_err(|error| match error {
                 Error::TooNear if hop > 0 => RedirectError::Inward.into(),

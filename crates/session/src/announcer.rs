@@ -1,8 +1,5 @@
 //! Trackers: one task for all torrents, with one queue of times; each torrent's schedule decides, this carries out.
 
-mod hosts;
-mod scrape;
-
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +12,7 @@ use rarest_tracker::client::{Client, HttpClient, HttpConfig, UdpClient, UdpConfi
 use rarest_tracker::schedule::{
     Completeness, Due, Output, Schedule, ScheduleConfig, Spread, Ticket, Totals, TrackerStatus,
 };
-use rarest_tracker::{AnnounceReply, Error, Event, Family, Tiers, TrackerUrl};
+use rarest_tracker::{AnnounceReply, Error, Event, Family, ScrapeReply, Tiers, TrackerUrl};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -25,8 +22,15 @@ use crate::registry::{Entry, Known, Totals as Counted, Trackers};
 use crate::session::{Shared, now, sleep_until};
 use crate::torrent_task::Mail;
 use crate::{StartError, TorrentEvent, TorrentId};
-use hosts::Hosts;
-pub use scrape::Scrape;
+
+/// What a tracker says about the swarms of a torrent: one, or two of a hybrid.
+#[derive(Debug)]
+pub struct Scrape {
+    /// The tracker.
+    pub tracker: TrackerUrl,
+    /// Its answer, over the first family that gave one.
+    pub reply: Result<ScrapeReply, Error>,
+}
 
 /// Where torrents say what trackers, and the nodes of the DHT, are to know.
 #[derive(Debug)]
@@ -67,7 +71,6 @@ pub(crate) struct AnnouncerTask {
     /// When each torrent's schedule wants to be asked again.
     times: BTreeSet<(Instant, TorrentId)>,
     under_way: JoinSet<Outcome>,
-    hosts: Hosts<(TorrentId, Box<Due>)>,
 }
 
 #[derive(Debug)]
@@ -75,20 +78,8 @@ struct Announced {
     entry: Arc<Entry>,
     schedule: Schedule,
     wakes_at: Option<Instant>,
-    /// Announces whose outcome has not come: one or two, if any.
-    asked: Vec<(Ticket, Asked)>,
+    under_way: HashMap<Ticket, AbortHandle>,
     stay: Stay,
-}
-
-/// How far an announce is.
-#[derive(Debug)]
-enum Asked {
-    /// Others are made at its host.
-    Waiting,
-    UnderWay {
-        host: Box<str>,
-        task: AbortHandle,
-    },
 }
 
 /// Whether a schedule is kept once it is at rest.
@@ -126,7 +117,6 @@ impl Announcer {
             running_alone: HashSet::new(),
             times: BTreeSet::new(),
             under_way: JoinSet::new(),
-            hosts: Hosts::default(),
         };
         let announcer = Self {
             wishes: sender,
@@ -355,7 +345,7 @@ impl AnnouncerTask {
         let Some(announced) = self.torrents.get_mut(&torrent) else {
             return;
         };
-        let asked = announced.forget(ticket);
+        announced.under_way.remove(&ticket);
         let told = match result {
             Ok(reply) => {
                 announced.schedule.handle_reply(now(), ticket, &reply);
@@ -387,10 +377,6 @@ impl AnnouncerTask {
         if let Some(told) = told {
             shared.events.publish(torrent, told);
         }
-        // One that was given up has made room already.
-        if let Some(Asked::UnderWay { host, .. }) = asked {
-            self.ask_next(&host, shared);
-        }
         self.carry_out(torrent, shared);
     }
 
@@ -399,19 +385,19 @@ impl AnnouncerTask {
         let Some(announced) = self.torrents.get_mut(&torrent) else {
             return;
         };
-        let mut due_now = Vec::new();
-        let mut free_hosts = Vec::new();
         while let Some(output) = announced.schedule.poll_output() {
             match output {
                 Output::Announce(due) => {
-                    announced.asked.push((due.ticket, Asked::Waiting));
-                    let host = due.url.host().to_owned();
-                    due_now.extend(self.hosts.ask(&host, (torrent, due)));
+                    if let Some(client) = &self.client {
+                        let ticket = due.ticket;
+                        let announce = announce(client.clone(), *due, &announced.entry, shared);
+                        let handle = self.under_way.spawn(announce);
+                        announced.under_way.insert(ticket, handle);
+                    }
                 }
                 Output::Cancel(ticket) => {
-                    if let Some(Asked::UnderWay { host, task }) = announced.forget(ticket) {
-                        task.abort();
-                        free_hosts.push(host);
+                    if let Some(announce) = announced.under_way.remove(&ticket) {
+                        announce.abort();
                     }
                 }
                 Output::TrackerChanged { .. } => {
@@ -429,43 +415,6 @@ impl AnnouncerTask {
             let gone = self.torrents.remove(&torrent);
             gone.and_then(|gone| gone.wakes_at)
                 .map(|at| self.times.remove(&(at, torrent)));
-        }
-        for (_, due) in due_now {
-            self.begin(torrent, *due, shared);
-        }
-        for host in free_hosts {
-            self.ask_next(&host, shared);
-        }
-    }
-
-    /// An announce at this host has ended: the next one begins.
-    fn ask_next(&mut self, host: &str, shared: &Shared) {
-        let torrents = &mut self.torrents;
-        let next = self.hosts.end(host, |(torrent, due)| {
-            let announced = torrents.get_mut(torrent);
-            announced.is_some_and(|announced| announced.waiting(due.ticket).is_some())
-        });
-        if let Some((torrent, due)) = next {
-            self.begin(torrent, *due, shared);
-        }
-    }
-
-    /// Makes an announce whose turn it is, unless it was given up since.
-    fn begin(&mut self, torrent: TorrentId, due: Due, shared: &Shared) {
-        let Some(client) = &self.client else { return };
-        let host: Box<str> = due.url.host().into();
-        let announced = self.torrents.get_mut(&torrent);
-        let waiting = announced.and_then(|announced| {
-            let entry = Arc::clone(&announced.entry);
-            Some((entry, announced.waiting(due.ticket)?))
-        });
-        match waiting {
-            Some((entry, asked)) => {
-                let announce = announce(client.clone(), due, &entry, shared);
-                let task = self.under_way.spawn(announce);
-                *asked = Asked::UnderWay { host, task };
-            }
-            None => self.ask_next(&host, shared),
         }
     }
 
@@ -506,27 +455,9 @@ impl Announced {
             schedule: Schedule::new(config, Tiers::new(&identity.tiers, rand::random())),
             entry: Arc::clone(entry),
             wakes_at: None,
-            asked: Vec::new(),
+            under_way: HashMap::new(),
             stay: Stay::Kept,
         }
-    }
-
-    /// An announce that has not begun.
-    fn waiting(&mut self, ticket: Ticket) -> Option<&mut Asked> {
-        let mut asked = self.asked.iter_mut();
-        let (_, asked) = asked.find(|(of, _)| *of == ticket)?;
-        matches!(asked, Asked::Waiting).then_some(asked)
-    }
-
-    /// Nothing more is wanted of an announce. Says how far it was.
-    fn forget(&mut self, ticket: Ticket) -> Option<Asked> {
-        let index = self.asked.iter().position(|(of, _)| *of == ticket)?;
-        let (_, asked) = self.asked.swap_remove(index);
-        if self.asked.is_empty() {
-            // Thousands are at rest nearly all the time.
-            self.asked = Vec::new();
-        }
-        Some(asked)
     }
 }
 
@@ -562,6 +493,22 @@ impl Identity {
 }
 
 impl Shared {
+    /// Asks every tracker of a torrent that can be asked.
+    pub(crate) async fn scrape(&self, entry: &Arc<Entry>) -> Vec<Scrape> {
+        let Some(client) = &self.announcer.client else {
+            return Vec::new();
+        };
+        let swarms = Identity::of(entry).swarms;
+        let mut under_way = JoinSet::new();
+        for status in self.announcer.list(entry).await {
+            if status.url.can_scrape() {
+                let scrape = scrape(client.clone(), status.url, self.families(), swarms.clone());
+                under_way.spawn(scrape);
+            }
+        }
+        under_way.join_all().await
+    }
+
     /// The families over which peers can reach us.
     fn families(&self) -> Vec<Family> {
         let families: BTreeSet<Family> = self
@@ -597,6 +544,22 @@ fn announce(
             result,
         }
     }
+}
+
+async fn scrape(
+    client: Client,
+    tracker: TrackerUrl,
+    families: Vec<Family>,
+    swarms: Vec<InfoHash>,
+) -> Scrape {
+    let mut reply = Err(Error::Closed);
+    for family in families {
+        reply = client.scrape(&tracker, family, &swarms).await;
+        if reply.is_ok() {
+            break;
+        }
+    }
+    Scrape { tracker, reply }
 }
 
 fn completeness(totals: &Counted) -> Completeness {

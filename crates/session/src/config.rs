@@ -39,8 +39,11 @@ const DEFAULT_DISK_THREADS: usize = 3;
 const DEFAULT_RESUME_INTERVAL: Duration = Duration::from_secs(30);
 
 /// After how many bytes that were written resume data is saved when nothing else is said: often enough that little is left for the end of a
-/// fast download, seldom enough that a slow disk has seconds between two.
+/// fast download, seldom enough that a sync costs nothing beside what it writes.
 pub const DEFAULT_RESUME_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Resume data is saved after no fewer bytes, for the same reason as [`MIN_RESUME_INTERVAL`].
+pub const MIN_RESUME_BYTES: u64 = 16 * 1024 * 1024;
 
 /// After how long a storage that failed is tried again when nothing else is said: room on a disk is not made faster.
 const DEFAULT_STORAGE_RETRY: Duration = Duration::from_secs(10);
@@ -48,7 +51,7 @@ const DEFAULT_STORAGE_RETRY: Duration = Duration::from_secs(10);
 /// Most events that wait for one listener when nothing else is said. A piece a millisecond leaves it a second.
 const DEFAULT_EVENT_CAPACITY: usize = 1024;
 
-/// Resume data is saved no more often: each time everything that was written is synced, which a disk does a few dozen times a second at best.
+/// Resume data is saved no more often, unless [much was written](Builder::resume_bytes): each time everything that was written is synced, which a disk does a few dozen times a second at best.
 pub const MIN_RESUME_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Something that comes again after less than this would keep a processor busy.
@@ -239,9 +242,9 @@ impl Builder {
     }
 
     /// After how many bytes that were written resume data is saved before its [interval](Self::resume_interval). [`DEFAULT_RESUME_BYTES`] by
-    /// default. So the disk writes while a download goes on, and there is little left to be waited for at its end.
+    /// default, never under [`MIN_RESUME_BYTES`]. So the disk writes while a download goes on, and there is little left to be waited for at its end.
     pub fn resume_bytes(mut self, bytes: u64) -> Self {
-        self.config.resume_bytes = bytes;
+        self.config.resume_bytes = bytes.max(MIN_RESUME_BYTES);
         self
     }
 

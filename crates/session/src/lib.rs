@@ -41,7 +41,7 @@ pub use add::{AddTorrent, ExistingData, TorrentSource};
 pub use announcer::Scrape;
 pub use config::{
     Builder, DEFAULT_MAX_CONNECTIONS, DEFAULT_MEMORY_BUDGET, DEFAULT_RESUME_BYTES,
-    DEFAULT_STALL_TIMEOUT, MIN_MEMORY_BUDGET, MIN_RESUME_INTERVAL,
+    DEFAULT_STALL_TIMEOUT, MIN_MEMORY_BUDGET, MIN_RESUME_BYTES, MIN_RESUME_INTERVAL,
 };
 pub use dht::BOOTSTRAP as DHT_BOOTSTRAP;
 pub use encryption::{Encryption, EncryptionPolicy};

@@ -47,7 +47,7 @@ pub enum TrackerUrlError {
         length: usize,
     },
     /// Neither `http`, `https` nor `udp`.
-    #[error("the tracker URL begins neither with http:, https: nor udp:")]
+    #[error("the tracker URL begins with neither http:, https: nor udp:")]
     UnknownProtocol,
     /// The rest is malformed.
     #[error("the tracker URL is malformed: {0}")]

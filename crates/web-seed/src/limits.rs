@@ -13,9 +13,11 @@ pub const MAX_RUN_LENGTH: u64 = 8 * 1024 * 1024;
 /// with those that come next.
 pub const MIN_RUN_BESIDE: u64 = 1024 * 1024;
 
-/// Bytes that an answer must have at least, unless it has all that was asked for. Servers may cut long ranges; one that gives a byte at a time
-/// would be asked without end.
+/// An answer that is cut below so many bytes is a scrap. Servers may cut long ranges, some of them at boundaries of their own.
 pub const MIN_PART: u64 = 16 * 1024;
+
+/// Scraps in a row until a server is given up: one that gives a byte at a time would be asked without end.
+pub const MAX_SCRAPS: usize = 4;
 
 /// Bytes of a file that are read for nothing on the way to those that are wanted, when a server cannot begin in the middle.
 pub const MAX_SKIPPED: u64 = 16 * 1024 * 1024;

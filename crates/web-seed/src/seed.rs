@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::job::{Cut, Ending, Job, Phase, Step};
 use crate::limits::{
-    MAX_LACKING, MAX_REQUESTS, MAX_RUN_LENGTH, MAX_SKIPPED, MIN_PART, MIN_RUN_BESIDE,
+    MAX_LACKING, MAX_REQUESTS, MAX_RUN_LENGTH, MAX_SCRAPS, MAX_SKIPPED, MIN_PART, MIN_RUN_BESIDE,
 };
 use crate::{ContentRange, Fault, Head, InvalidWebSeed, Location, Verdict};
 
@@ -72,6 +72,7 @@ pub struct WebSeed {
     files: usize,
     lacking: BTreeSet<FileIndex>,
     lacking_in_a_row: usize,
+    scraps_in_a_row: usize,
     actions: VecDeque<Action>,
     next_get: u64,
     course: Course,
@@ -116,6 +117,7 @@ impl WebSeed {
             ranges: Ranges::Given,
             lacking: BTreeSet::new(),
             lacking_in_a_row: 0,
+            scraps_in_a_row: 0,
             actions: VecDeque::new(),
             next_get: 0,
             course: Course::Running,
@@ -175,6 +177,15 @@ impl WebSeed {
         match judge(head, &range, length) {
             Judgement::Part { range, rest } => {
                 self.lacking_in_a_row = 0;
+                let length = range.end - range.start;
+                if rest.is_empty() || length >= MIN_PART {
+                    self.scraps_in_a_row = 0;
+                } else {
+                    self.scraps_in_a_row += 1;
+                }
+                if self.scraps_in_a_row > MAX_SCRAPS {
+                    return self.end(Verdict::GiveUp(Fault::Scraps { length }));
+                }
                 let job = &mut self.jobs[index];
                 if !rest.is_empty() {
                     job.push_front(Step::Get { file, range: rest });
@@ -500,10 +511,6 @@ fn judge_range(
     let is_length_right = (head.content_length).is_none_or(|length| length == range.length());
     if range.first != asked.start || end > asked.end || !is_length_right {
         return Judgement::Fault(Verdict::GiveUp(Fault::OtherRange));
-    }
-    let length = range.length();
-    if end < asked.end && length < MIN_PART {
-        return Judgement::Fault(Verdict::GiveUp(Fault::Scraps { length }));
     }
     Judgement::Part {
         range: asked.start..end,

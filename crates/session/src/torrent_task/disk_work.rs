@@ -387,17 +387,24 @@ impl Driver {
             DiskMail::Completed { results, bytes } => {
                 self.disk.leaving_bytes -= bytes;
                 self.disk.writing -= 1;
+                let geometry = Arc::clone(self.metainfo.info().geometry());
+                let written = results.iter().filter(|(_, result)| result.is_ok());
+                let written = written.map(|&(piece, _)| u64::from(geometry.piece_length(piece)));
+                let written = written.sum();
                 for (piece, result) in results {
                     self.handle_completed(now, piece, result);
                 }
-                self.note_unsaved(now, bytes);
+                self.note_unsaved(now, written);
                 self.notice_recovery();
             }
             DiskMail::Spilled { blocks, result } => {
                 self.disk.writing -= 1;
+                let written = match &result {
+                    Ok(()) => blocks.iter().map(|block| u64::from(block.length())).sum(),
+                    Err(_) => 0,
+                };
                 self.handle_spilled(now, &blocks, result);
-                let lengths = blocks.iter().map(|block| block.length() as usize);
-                self.note_unsaved(now, lengths.sum());
+                self.note_unsaved(now, written);
                 self.notice_recovery();
             }
             DiskMail::Saved { saved, changed } => self.handle_saved(now, saved, changed),

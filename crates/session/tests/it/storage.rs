@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rarest_session::metainfo::FileIndex;
 use rarest_session::piece_store::{Fault, MemoryStorage, Operation, Storage, StoreError};
-use rarest_session::{ExistingData, Incomplete, StallCause, Stats, TorrentEvent, TorrentState};
+use rarest_session::{
+    ExistingData, Incomplete, MIN_RESUME_BYTES, StallCause, Stats, TorrentEvent, TorrentState,
+};
 
 use crate::world::{Peer, Sample, until, within};
 
@@ -200,21 +202,22 @@ async fn a_full_disk_is_told_outlasted_and_mended_by_itself() {
 
 #[tokio::test]
 async fn what_is_written_is_synced_while_the_download_goes_on() {
-    let files = [("there", 400_000), ("nowhere", 400_000)];
-    let sample = Sample::folder("synced", &files, 32 * 1024);
+    let first = usize::try_from(MIN_RESUME_BYTES).unwrap() + 1_000_000;
+    let files = [("first", first), ("second", 400_000)];
+    let sample = Sample::folder("synced", &files, 256 * 1024);
     let seed = Peer::seeding(&sample).await;
     let partial = Peer::start().await;
     let adding = partial.session.add(sample.metainfo.clone()).files([0]);
-    let first = adding.peers([seed.address()]).start().await.unwrap();
-    within(first.completed()).await.unwrap();
+    let half = adding.peers([seed.address()]).start().await.unwrap();
+    within(half.completed()).await.unwrap();
     seed.shut_down().await;
     // Neither its end, which does not come, nor the time has this one synced.
     let leech = Peer::with(|builder| {
         let hour = Duration::from_secs(60 * 60);
-        builder.resume_interval(hour).resume_bytes(200_000)
+        builder.resume_interval(hour).resume_bytes(0)
     })
     .await;
-    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 20));
+    let storage = Faulty::new(&sample, MemoryStorage::new(1 << 25));
     storage.shared.failing_syncs.store(1, Ordering::Relaxed);
     let mut events = leech.session.events();
     let adding = leech.session.add(sample.metainfo.clone());

@@ -286,7 +286,7 @@ async fn bad_servers_are_dropped_and_said_so() {
 }
 
 #[tokio::test]
-async fn a_torrent_asks_nothing_of_the_servers_of_our_own_network() {
+async fn a_torrent_puts_no_query_to_the_servers_of_our_own_network() {
     let sample = Sample::file("inward", 600_000, 32 * 1024);
     let server = WebServer::start(&sample, Habit::Honest).await;
     let peer = Peer::start().await;

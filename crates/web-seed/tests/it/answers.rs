@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rarest_metainfo::Version;
-use rarest_web_seed::limits::{MAX_LACKING, MAX_RETRY_AFTER, MAX_SKIPPED, MIN_PART};
+use rarest_web_seed::limits::{MAX_LACKING, MAX_RETRY_AFTER, MAX_SCRAPS, MAX_SKIPPED, MIN_PART};
 use rarest_web_seed::{Fault, Head, Verdict};
 
 use crate::stage::Stage;
@@ -129,15 +129,33 @@ fn a_range_that_is_cut_is_asked_for_in_parts() {
 }
 
 #[test]
-fn a_server_that_sends_a_byte_at_a_time_is_not_asked_without_end() {
-    let part = |last: u64| {
-        let range = format!("bytes 16384-{last}/163840");
-        Head::new(206).with("content-range", range.as_bytes())
-    };
-    let scraps = |length| Some(Verdict::GiveUp(Fault::Scraps { length }));
-    assert_eq!(verdict(&part(16_384)), scraps(1));
-    assert_eq!(verdict(&part(16_384 + MIN_PART - 2)), scraps(MIN_PART - 1));
-    assert_eq!(verdict(&part(16_384 + MIN_PART - 1)), None);
+fn a_server_that_sends_a_byte_at_a_time_is_soon_given_up() {
+    /// Answers as often with so many bytes of those that are asked for.
+    fn answered(times: usize, length: u64) -> Option<Verdict> {
+        let (mut stage, mut get) = asked();
+        for time in 0..times {
+            if time > 0 {
+                get = stage.next_get();
+            }
+            let (first, last) = (get.range.start, get.range.start + length - 1);
+            let range = format!("bytes {first}-{last}/163840");
+            let part = stage.part_of(&get);
+            stage.head(
+                &get,
+                &Head::new(206).with("content-range", range.as_bytes()),
+            );
+            if stage.end.is_some() {
+                break;
+            }
+            stage.data(&get, part[..usize::try_from(length).unwrap()].to_vec());
+            stage.body_end(&get);
+        }
+        stage.end
+    }
+    assert_eq!(answered(MAX_SCRAPS, 1), None);
+    let scraps = Verdict::GiveUp(Fault::Scraps { length: 1 });
+    assert_eq!(answered(MAX_SCRAPS + 1, 1), Some(scraps));
+    assert_eq!(answered(3, MIN_PART), None);
 }
 
 #[test]

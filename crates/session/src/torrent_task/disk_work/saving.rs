@@ -97,9 +97,9 @@ impl Driver {
     }
 
     /// So many bytes were written, which only a save keeps for sure.
-    pub(super) fn note_unsaved(&mut self, now: Instant, bytes: usize) {
+    pub(super) fn note_unsaved(&mut self, now: Instant, bytes: u64) {
         let unsaved = &mut self.disk.saving.unsaved_bytes;
-        *unsaved += bytes as u64;
+        *unsaved += bytes;
         if *unsaved >= self.shared.config.resume_bytes {
             self.save_soon(now);
         }
@@ -114,7 +114,6 @@ impl Driver {
     pub(super) fn save(&mut self) {
         let saving = &mut self.disk.saving;
         saving.due = None;
-        saving.unsaved_bytes = 0;
         let waiters = std::mem::take(&mut saving.next_waiters);
         if !self.knows_disk() {
             tell(waiters);
@@ -122,6 +121,7 @@ impl Driver {
         }
         self.disk.saving.waiters = waiters;
         self.disk.saving.under_way = true;
+        self.disk.saving.unsaved_bytes = 0;
         let path = self.resume_file();
         let layers = self.layers_to_save();
         let totals = self.totals();
