@@ -40,8 +40,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// Peers that are enough to trade with, and to hear of others.
 const FEW_PEERS: usize = 8;
 
-/// Torrents that are looked for at the same time. Each asks some forty nodes and is done in about five seconds, so that as many as 5,000 have their
-/// turn within [`ANNOUNCE_INTERVAL`], at some 250 datagrams a second.
+/// Torrents that are looked for at the same time. Each asks some forty nodes: if it takes five seconds, as many as 5,000 have their turn
+/// within [`ANNOUNCE_INTERVAL`], at some 250 datagrams a second. Calculated, not measured.
 const MAX_UNDER_WAY: usize = 32;
 
 /// Most host names in `nodes` of torrents that are looked up: others than us wrote them.

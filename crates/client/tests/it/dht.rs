@@ -94,7 +94,7 @@ fn a_link_without_trackers_has_the_dht_to_ask() {
     assert_eq!(next(&mut listening(&[])), "nobody_to_ask");
     let mut running = listening(&words!["--dht-bootstrap", &node.address]);
     let mut told = next(&mut running);
-    // What it finds there may come first: itself.
+    // The node may name a peer first, whom nobody can reach.
     while told == "peer_unreachable" {
         told = next(&mut running);
     }
