@@ -31,7 +31,7 @@ fn sha1_of_one_piece(bencher: Bencher<'_, '_>) {
         .bench_local(|| sha1(black_box(&piece)));
 }
 
-#[divan::bench(args = [1, 2, 4, 8])]
+#[divan::bench(args = [1, 2, 3, 4, 6, 8, 12, 16])]
 fn sha1_of_pieces(bencher: Bencher<'_, '_>, pieces: usize) {
     bench_many(bencher, pieces, sha1_many);
 }
@@ -44,7 +44,7 @@ fn sha256_of_one_piece(bencher: Bencher<'_, '_>) {
         .bench_local(|| sha256(black_box(&piece)));
 }
 
-#[divan::bench(args = [1, 2, 4, 8])]
+#[divan::bench(args = [1, 2, 3, 4, 6, 8, 12, 16])]
 fn sha256_of_pieces(bencher: Bencher<'_, '_>, pieces: usize) {
     bench_many(bencher, pieces, sha256_many);
 }

@@ -1,8 +1,8 @@
 //! Several independent messages hashed side by side in one thread.
 //!
-//! One stream of SHA-1 or SHA-256 is bound by the latency of the CPU's hash instructions: each round waits for the
+//! One stream of SHA-1 or SHA-256 is bound by the latency of the CPU's instructions: each round waits for the
 //! one before. Rounds of different messages do not wait for each other, so several streams in one loop keep the
-//! units busy. More than four gain next to nothing.
+//! units busy; and vectors do the same step of many messages in one instruction.
 //!
 //! This file cuts messages into runs of whole 64-byte blocks and keeps the lanes full; `x86` compresses them.
 
@@ -10,7 +10,6 @@ mod x86;
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::array;
 use core::ops::Range;
 use core::slice;
 
@@ -24,43 +23,44 @@ const BLOCK_LENGTH: usize = 64;
 /// Length of the message length that ends the last block, in bytes.
 const LENGTH_LENGTH: usize = 8;
 
-/// Messages that are hashed at once.
-pub(crate) const LANES: usize = 4;
+/// Messages that are hashed at once, at most.
+const MAX_LANES: usize = 16;
 
 type Block = [u8; BLOCK_LENGTH];
 
 /// A hash function that compresses blocks of several messages in one loop.
 ///
-/// A value is the proof that this CPU has the instructions for it.
+/// A value knows which instructions this CPU has for it.
 pub(crate) trait Compress: Copy {
     /// The chaining value between two blocks.
     type State: Copy;
     /// The chaining value before the first block.
     const INITIAL: Self::State;
 
-    /// Compresses all blocks of `runs[i]` into `states[i]`. The runs are equally long.
-    fn compress<const N: usize>(self, states: &mut [Self::State; N], runs: [&[Block]; N]);
+    /// How many messages it compresses at once, at most [`MAX_LANES`].
+    fn lanes(self) -> usize;
+
+    /// Compresses all blocks of `runs[i]` into `states[i]`, of as many messages as there are lanes at most. The runs are equally long.
+    fn compress(self, states: &mut [Self::State], runs: &[&[Block]]);
 }
 
 /// The last chaining value of each message, in the order of the messages.
 pub(crate) fn hash_many<C: Compress>(compress: C, messages: &[Slices<'_>]) -> Vec<C::State> {
     let mut states = vec![C::INITIAL; messages.len()];
     let mut waiting = messages.iter().enumerate();
-    let mut lanes = Vec::with_capacity(LANES);
+    let most = compress.lanes();
+    let mut lanes = Vec::with_capacity(most);
     loop {
-        let free = LANES - lanes.len();
+        let free = most - lanes.len();
         lanes.extend(waiting.by_ref().take(free).map(|(message, slices)| Lane {
             message,
             state: C::INITIAL,
             input: Input::new(slices),
         }));
-        match lanes.len() {
-            0 => return states,
-            1 => advance::<C, 1>(compress, &mut lanes),
-            2 => advance::<C, 2>(compress, &mut lanes),
-            3 => advance::<C, 3>(compress, &mut lanes),
-            _ => advance::<C, LANES>(compress, &mut lanes),
+        if lanes.is_empty() {
+            return states;
         }
+        advance(compress, &mut lanes);
         lanes.retain(|lane| {
             if lane.input.is_finished() {
                 states[lane.message] = lane.state;
@@ -77,16 +77,21 @@ struct Lane<'a, S> {
     input: Input<'a>,
 }
 
-/// Compresses as many blocks of each of the `N` lanes as the shortest run has.
-fn advance<C: Compress, const N: usize>(compress: C, lanes: &mut [Lane<'_, C::State>]) {
+/// Compresses as many blocks of each lane as the shortest run has.
+fn advance<C: Compress>(compress: C, lanes: &mut [Lane<'_, C::State>]) {
     let blocks = lanes
         .iter()
         .map(|lane| lane.input.run().len())
         .min()
         .unwrap_or(0);
-    let mut states: [C::State; N] = array::from_fn(|i| lanes[i].state);
-    let runs: [&[Block]; N] = array::from_fn(|i| &lanes[i].input.run()[..blocks]);
-    compress.compress(&mut states, runs);
+    let count = lanes.len();
+    let mut states = [C::INITIAL; MAX_LANES];
+    let mut runs: [&[Block]; MAX_LANES] = [&[]; MAX_LANES];
+    for ((lane, state), run) in lanes.iter().zip(&mut states).zip(&mut runs) {
+        *state = lane.state;
+        *run = &lane.input.run()[..blocks];
+    }
+    compress.compress(&mut states[..count], &runs[..count]);
     for (lane, state) in lanes.iter_mut().zip(states) {
         lane.state = state;
         lane.input.advance(blocks);

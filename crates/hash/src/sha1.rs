@@ -58,8 +58,8 @@ pub fn sha1(message: &[u8]) -> Sha1Digest {
 #[must_use]
 pub fn sha1_lanes() -> usize {
     #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
-    if crate::lanes::Sha1Lanes::detect().is_some() {
-        return crate::lanes::LANES;
+    if let Some(lanes) = crate::lanes::Sha1Lanes::detect() {
+        return crate::lanes::Compress::lanes(lanes);
     }
     1
 }
