@@ -7,11 +7,9 @@ use crate::merkle;
 use crate::path::is_navigation;
 use crate::{Geometry, MetainfoError, PieceIndex, Version};
 
-/// Bytes that are read and hashed together, unless pieces are long: they are still in the cache when they are hashed.
+/// Bytes that are read and hashed together, unless that is less than as many pieces as are hashed side by side: they are still in the cache
+/// when they are hashed.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-
-/// Pieces that are hashed together though they are long, for as many are hashed side by side.
-const LONG_BATCH_PIECES: u64 = 4;
 
 /// Most bytes of several pieces that are hashed together: every core holds as much.
 const MAX_BATCH_BYTES: u64 = 32 * 1024 * 1024;
@@ -157,7 +155,7 @@ impl Plan {
     fn pieces_per_batch(&self) -> u32 {
         let piece_length = u64::from(self.geometry.nominal_piece_length());
         let pieces = (BATCH_BYTES / piece_length)
-            .max(LONG_BATCH_PIECES)
+            .max(rarest_hash::sha1_lanes() as u64)
             .min(MAX_BATCH_BYTES / piece_length);
         u32::try_from(pieces.clamp(1, MAX_BATCH_PIECES)).expect("clamped")
     }
