@@ -338,7 +338,8 @@ impl Batch {
     }
 
     /// Has a thread of the disk read it.
-    fn read_on(self, disk: &Disk, place: DiskPlace) -> Reading {
+    fn read_on(mut self, disk: &Disk, place: DiskPlace) -> Reading {
+        self.turn.go_to_disk();
         let (done, read) = oneshot::channel();
         disk.run(move || {
             if done.is_closed() {
@@ -455,7 +456,7 @@ mod tests {
     async fn a_turn_that_comes_while_the_torrent_is_busy_is_for_others() {
         let memory: Box<dyn Storage> = Box::new(MemoryStorage::new(1 << 20));
         let (store, blocks) = store(memory, &[0, 1, 2, 3]);
-        let uploads = Arc::new(Uploads::new(1));
+        let uploads = Arc::new(Uploads::new(1, 1));
         let limiter = || Arc::new(Limiter::new(Rate::UNLIMITED));
         let mut upload = Upload {
             content: Some(Content {
