@@ -25,8 +25,8 @@ const BATCH_LENGTH: usize = 4 * 1024 * 1024;
 /// Most bytes that a thread reads to have several pieces to hash side by side. Longer pieces are hashed in steps.
 const MAX_BATCH_LENGTH: usize = 16 * 1024 * 1024;
 
-/// Most pieces that a thread reads to hash them side by side: sixteen are hashed a tenth faster than eight, for twice the memory.
-const MAX_LANES: usize = 8;
+/// Most pieces that a thread reads to hash them side by side: with more, long ones would take more memory than a download does.
+const MAX_LANES: usize = 6;
 
 /// Number of cores. To find it out takes a dozen system calls, too many for each of thousands of small torrents.
 static CORES: LazyLock<NonZeroUsize> =
