@@ -40,6 +40,11 @@ impl MemoryBudget {
         left.min(share.saturating_sub(held.0.load(Ordering::Relaxed)))
     }
 
+    /// Whether so little is left that nobody should hold on to what could go to the disk.
+    pub(crate) fn is_short(&self) -> bool {
+        self.used() > self.limit / 4 * 3
+    }
+
     /// How many bytes of partial pieces a torrent may keep: any number while there is room.
     ///
     /// Whole pieces leave by themselves as fast as the disk takes them; to spill blocks beside them would only keep it from that. Partial
@@ -184,6 +189,18 @@ mod tests {
         assert_eq!(budget.spill_target(), Some(125));
         budget.recount_partial(600, 800);
         assert_eq!(budget.spill_target(), Some(0));
+    }
+
+    #[test]
+    fn the_budget_is_short_before_it_is_spent_whoever_spends_it() {
+        let (budget, one, other) = (MemoryBudget::new(1000), Held::default(), Held::default());
+        budget.add(&one, 500);
+        budget.add(&other, 250);
+        assert!(!budget.is_short());
+        budget.add(&other, 1);
+        assert!(budget.is_short());
+        budget.release(&one, 500);
+        assert!(!budget.is_short());
     }
 
     #[test]

@@ -305,6 +305,8 @@ impl Driver {
                 torrent.is_paused()
                     || torrent.bytes_left() <= self.disk.leaving_bytes as u64
                     || self.shared.budget.left(&self.entry.memory) == 0
+                    // Many torrents that gather a little each spend the budget together.
+                    || self.disk.writing == 0 && self.shared.budget.is_short()
             }
             Stage::New | Stage::Checking | Stage::Unreadable => true,
         }
