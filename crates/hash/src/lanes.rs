@@ -49,7 +49,7 @@ pub(crate) fn hash_many<C: Compress>(compress: C, messages: &[Slices<'_>]) -> Ve
     let mut states = vec![C::INITIAL; messages.len()];
     let mut waiting = messages.iter().enumerate();
     let most = compress.lanes();
-    let mut lanes = Vec::with_capacity(most);
+    let mut lanes = Vec::with_capacity(most.min(messages.len()));
     loop {
         let free = most - lanes.len();
         lanes.extend(waiting.by_ref().take(free).map(|(message, slices)| Lane {

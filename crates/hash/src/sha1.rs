@@ -70,8 +70,8 @@ pub fn sha1_lanes() -> usize {
 #[must_use]
 pub fn sha1_many(messages: &[Slices<'_>]) -> Vec<Sha1Digest> {
     #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
-    if let Some(lanes) = crate::lanes::Sha1Lanes::detect()
-        && messages.len() > 1
+    if messages.len() > 1
+        && let Some(lanes) = crate::lanes::Sha1Lanes::detect()
     {
         let states = crate::lanes::hash_many(lanes, messages);
         return states.into_iter().map(Sha1Digest::from_words).collect();

@@ -41,8 +41,8 @@ pub fn sha256(message: &[u8]) -> Sha256Digest {
 #[must_use]
 pub fn sha256_many(messages: &[Slices<'_>]) -> Vec<Sha256Digest> {
     #[cfg(all(feature = "accelerated", target_arch = "x86_64"))]
-    if let Some(lanes) = crate::lanes::Sha256Lanes::detect()
-        && messages.len() > 1
+    if messages.len() > 1
+        && let Some(lanes) = crate::lanes::Sha256Lanes::detect()
     {
         let states = crate::lanes::hash_many(lanes, messages);
         return states.into_iter().map(Sha256Digest::from_words).collect();

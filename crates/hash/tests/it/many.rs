@@ -31,8 +31,8 @@ fn every_length_around_block_borders_alone() {
 
 #[test]
 fn any_number_of_messages_keeps_its_order() {
-    let data = ramp(2_000);
-    for count in 0..=13 {
+    let data = ramp(6_000);
+    for count in 0..=40 {
         let messages: Vec<_> = (0..count).map(|i| vec![&data[i..i * 150]]).collect();
         assert_all_match(&messages);
     }
@@ -75,7 +75,7 @@ proptest! {
     fn any_messages_in_any_slices(
         messages in prop::collection::vec(
             prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..6),
-            0..10,
+            0..40,
         ),
     ) {
         let messages: Vec<Vec<&[u8]>> = messages

@@ -4,7 +4,7 @@
 //! used here does a part of one round, of up to sixteen messages.
 //!
 //! One text serves all widths: each module names the instructions of its width, and `kernels!` makes the functions of
-//! them. The loops over rounds are short enough that the compiler unrolls them and keeps state and schedule in registers.
+//! them. The rounds are unrolled, so that state and schedule are kept in registers. As in `extensions`, no closures.
 
 /// Functions of three bits as the tables that the instruction `vpternlog` takes (FIPS 180-4, section 4.1.1).
 mod table {
@@ -31,6 +31,7 @@ macro_rules! kernels {
     ($features:literal) => {
         use core::mem;
 
+        use super::super::super::BLOCK_LENGTH;
         use super::super::{Block, SHA256_CONSTANTS, load};
         use super::SHA1_CONSTANTS;
         use super::table::{CHOOSE, MAJORITY, PARITY};
@@ -141,7 +142,10 @@ macro_rules! kernels {
         #[inline]
         #[target_feature(enable = $features)]
         fn words_of_blocks(runs: &[&[Block]; LANES], block: usize) -> [Vector; 16] {
-            let blocks = runs.map(|run| &run[block]);
+            let mut blocks = [&[0; BLOCK_LENGTH]; LANES];
+            for (found, run) in blocks.iter_mut().zip(runs) {
+                *found = &run[block];
+            }
             let mut w = [splat(0); 16];
             for quarter in 0..4 {
                 // Four words of a message lie side by side, and are to be in four vectors.
@@ -166,7 +170,10 @@ macro_rules! kernels {
         fn to_vectors<const WORDS: usize>(states: &[[u32; WORDS]; LANES]) -> [Vector; WORDS] {
             let mut vectors = [splat(0); WORDS];
             for (word, vector) in vectors.iter_mut().enumerate() {
-                let words = states.map(|state| state[word]);
+                let mut words = [0; LANES];
+                for (found, state) in words.iter_mut().zip(states) {
+                    *found = state[word];
+                }
                 // SAFETY: both are as many words, and any bits make a vector.
                 *vector = unsafe { mem::transmute::<[u32; LANES], Vector>(words) };
             }
