@@ -283,7 +283,7 @@ impl Builder {
 
     fn build_in_memory(&self, plan: &Plan, files: &[&[u8]]) -> Result<Metainfo, BuildError> {
         let (mut digests, mut pieces) = (Vec::new(), Vec::new());
-        for batch in plan.batches() {
+        for batch in plan.batches(hash::side_by_side(self.version)) {
             plan.read_batch(batch, &mut pieces, |file, offset, buffer| {
                 let start = usize::try_from(offset).expect("an offset in memory");
                 buffer.copy_from_slice(&files[file][start..start + buffer.len()]);

@@ -147,10 +147,7 @@ impl Session {
             budget: MemoryBudget::new(config.memory_budget),
             buffers: BufferPool::new(config.memory_budget),
             read_buffers: ReadBuffers::new(KEPT_READ_BUFFERS),
-            uploads: Arc::new(Uploads::new(
-                Handle::current().metrics().num_workers(),
-                config.disk_threads,
-            )),
+            uploads: Arc::new(Uploads::new(Handle::current().metrics().num_workers())),
             disk,
             checks: Disk::start("rarest-check", 1).map_err(StartError::Thread)?,
             open_files: OpenFiles::new(DEFAULT_OPEN_FILES),

@@ -15,6 +15,9 @@ use tokio::sync::oneshot;
 /// not ask for longer ago is lost: a peer that rests for an hour must not hold up the others afterwards.
 const CREDIT: u64 = 2 * 1024 * 1024;
 
+/// Most turns under way, on however many threads: each reads up to half a MiB of which [`BUFFER`] knows nothing until it is sent.
+const MAX_TURNS: usize = 16;
+
 /// Bytes of blocks that were read and wait for sockets to take them, over all peers: a peer with a slow line may not fill the memory
 /// with what it asked for.
 const BUFFER: usize = 32 * 1024 * 1024;
@@ -39,27 +42,15 @@ pub(crate) struct Uploads {
 /// One peer's turn. It ends when this is dropped.
 pub(crate) struct Turn {
     uploads: Arc<Uploads>,
-    spent: Spent,
-}
-
-/// What a turn takes from others while it is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spent {
-    /// The time of a thread that runs connections.
-    OnThread,
-    /// That of a thread of the disk.
-    OnDisk,
 }
 
 impl Uploads {
-    /// Has as many turns under way as there are threads that run connections, beside those that wait for the disk. A turn more would wait
+    /// Has as many turns under way as there are threads that run connections, at most [`MAX_TURNS`]. A turn more would wait
     /// for a thread, whose scheduler knows nothing of shares: with three turns on two threads the least served of 200 peers had 0.88 of what
     /// the most served one had, with two 0.95.
-    ///
-    /// Once as many are with the disk as it has threads, no other begins.
-    pub(crate) fn new(threads: usize, disk_threads: usize) -> Self {
+    pub(crate) fn new(threads: usize) -> Self {
         Self {
-            queue: Mutex::new(FairQueue::new(threads, disk_threads)),
+            queue: Mutex::new(FairQueue::new(threads.min(MAX_TURNS))),
             buffered: AtomicUsize::new(0),
         }
     }
@@ -97,15 +88,12 @@ impl Uploads {
             };
             if begin.is_closed() {
                 // The connection is gone.
-                self.lock().end(Spent::OnThread);
+                self.lock().end();
                 continue;
             }
-            let turn = Turn {
-                uploads: Arc::clone(self),
-                spent: Spent::OnThread,
-            };
+            let uploads = Arc::clone(self);
             // A connection that went this very moment drops its turn, which begins the next.
-            let _ = begin.send(turn);
+            let _ = begin.send(Turn { uploads });
         }
     }
 
@@ -114,19 +102,9 @@ impl Uploads {
     }
 }
 
-impl Turn {
-    /// The rest of it is the disk's, and the thread is for others.
-    pub(crate) fn go_to_disk(&mut self) {
-        if std::mem::replace(&mut self.spent, Spent::OnDisk) == Spent::OnThread {
-            self.uploads.lock().go_to_disk();
-            self.uploads.begin_turns();
-        }
-    }
-}
-
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.uploads.lock().end(self.spent);
+        self.uploads.lock().end();
         self.uploads.begin_turns();
     }
 }
@@ -157,23 +135,19 @@ struct FairQueue<T> {
     /// What whoever was served most had before its last turn.
     clock: u64,
     pushed: u64,
-    on_threads: usize,
-    on_disk: usize,
-    threads: usize,
-    disk_threads: usize,
+    under_way: usize,
+    most: usize,
 }
 
 impl<T> FairQueue<T> {
-    /// A queue that has so many turns under way, at least one, and begins none while as many as `disk_threads` are with the disk.
-    fn new(threads: usize, disk_threads: usize) -> Self {
+    /// A queue that has at most so many turns under way.
+    fn new(most: usize) -> Self {
         Self {
             waiting: BTreeMap::new(),
             clock: 0,
             pushed: 0,
-            on_threads: 0,
-            on_disk: 0,
-            threads: threads.max(1),
-            disk_threads: disk_threads.max(1),
+            under_way: 0,
+            most: most.max(1),
         }
     }
 
@@ -187,27 +161,18 @@ impl<T> FairQueue<T> {
 
     /// Begins the next turn, when there is one and it may.
     fn begin(&mut self) -> Option<T> {
-        if self.on_threads == self.threads || self.on_disk >= self.disk_threads {
+        if self.under_way == self.most {
             return None;
         }
         let ((start, _), turn) = self.waiting.pop_first()?;
         self.clock = self.clock.max(start);
-        self.on_threads += 1;
+        self.under_way += 1;
         Some(turn)
     }
 
-    /// A turn needs the disk.
-    fn go_to_disk(&mut self) {
-        self.on_threads -= 1;
-        self.on_disk += 1;
-    }
-
     /// A turn has ended.
-    fn end(&mut self, spent: Spent) {
-        match spent {
-            Spent::OnThread => self.on_threads -= 1,
-            Spent::OnDisk => self.on_disk -= 1,
-        }
+    fn end(&mut self) {
+        self.under_way -= 1;
     }
 }
 
@@ -236,7 +201,7 @@ mod tests {
     impl Serving {
         fn new(asks: Vec<usize>) -> Self {
             Self {
-                queue: FairQueue::new(8, 1),
+                queue: FairQueue::new(8),
                 shares: asks.iter().map(|_| Share::default()).collect(),
                 served: vec![0; asks.len()],
                 resting: (0..asks.len()).map(|peer| (peer, 0)).collect(),
@@ -262,7 +227,7 @@ mod tests {
                 }
                 let lucky = self.rng.random_range(0..self.under_way.len());
                 let peer = self.under_way.swap_remove(lucky);
-                self.queue.end(Spent::OnThread);
+                self.queue.end();
                 self.served[peer] += self.asks[peer];
                 let rest = self.rng.random_range(0..=longest_rest(peer));
                 self.resting.push((peer, round + rest));
@@ -305,19 +270,19 @@ mod tests {
 
     #[test]
     fn a_long_rest_gives_no_more_than_the_credit() {
-        let mut queue = FairQueue::new(1, 1);
+        let mut queue = FairQueue::new(1);
         let (mut busy, mut idle) = (Share::default(), Share::default());
         for _ in 0..1000 {
             queue.push(&mut busy, 256 * KIB, "busy");
             queue.begin().unwrap();
-            queue.end(Spent::OnThread);
+            queue.end();
         }
         let mut ahead = 0;
         queue.push(&mut busy, 256 * KIB, "busy");
         loop {
             queue.push(&mut idle, 64 * KIB, "idle");
             let next = queue.begin().unwrap();
-            queue.end(Spent::OnThread);
+            queue.end();
             if next == "busy" {
                 break;
             }
@@ -328,14 +293,14 @@ mod tests {
 
     #[test]
     fn one_that_asks_for_much_does_not_delay_one_that_asks_for_little() {
-        let mut queue = FairQueue::new(1, 1);
+        let mut queue = FairQueue::new(1);
         let (mut greedy, mut modest) = (Share::default(), Share::default());
         for _ in 0..100 {
             queue.push(&mut greedy, 256 * KIB, "greedy");
         }
         for _ in 0..10 {
             assert_eq!(queue.begin(), Some("greedy"));
-            queue.end(Spent::OnThread);
+            queue.end();
         }
         queue.push(&mut modest, 16 * KIB, "modest");
         assert_eq!(queue.begin(), Some("modest"));
@@ -344,7 +309,7 @@ mod tests {
 
     #[test]
     fn peers_that_do_not_read_share_the_buffer_and_never_spend_it() {
-        let uploads = Arc::new(Uploads::new(1, 1));
+        let uploads = Arc::new(Uploads::new(1));
         assert_eq!(uploads.window(), MAX_WINDOW);
         let mut held = Vec::new();
         for _ in 0..500 {
@@ -364,7 +329,7 @@ mod tests {
     #[test]
     fn a_turn_that_ends_lets_the_next_one_begin() {
         const TURNS: usize = 3;
-        let uploads = Arc::new(Uploads::new(TURNS, 1));
+        let uploads = Arc::new(Uploads::new(TURNS));
         let mut shares: Vec<_> = (0..TURNS + 3).map(|_| Share::default()).collect();
         let mut turns: Vec<_> = shares
             .iter_mut()
@@ -383,26 +348,17 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_waits_for_the_disk_leaves_its_thread_to_others() {
-        const DISK_THREADS: usize = 2;
-        let uploads = Arc::new(Uploads::new(1, DISK_THREADS));
-        let mut shares: Vec<_> = (0..4).map(|_| Share::default()).collect();
+    fn a_machine_of_many_threads_has_no_more_turns_than_memory_allows() {
+        let uploads = Arc::new(Uploads::new(1000));
+        let mut shares: Vec<_> = (0..2 * MAX_TURNS).map(|_| Share::default()).collect();
         let mut turns: Vec<_> = shares
             .iter_mut()
             .map(|share| uploads.ask(share, KIB))
             .collect();
-        let mut first = turns[0].try_recv().unwrap();
-        assert!(turns[1].try_recv().is_err(), "one thread, one turn");
-        first.go_to_disk();
-        let mut second = turns[1].try_recv().unwrap();
-        assert!(turns[2].try_recv().is_err());
-        second.go_to_disk();
-        assert!(turns[2].try_recv().is_err(), "the disk has enough to do");
-        drop(first);
-        let third = turns[2].try_recv().unwrap();
-        drop(second);
-        assert!(turns[3].try_recv().is_err(), "the thread is busy");
-        drop(third);
-        assert!(turns[3].try_recv().is_ok());
+        let begun: Vec<_> = turns
+            .iter_mut()
+            .filter_map(|turn| turn.try_recv().ok())
+            .collect();
+        assert_eq!(begun.len(), MAX_TURNS);
     }
 }

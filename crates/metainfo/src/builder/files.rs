@@ -112,7 +112,7 @@ impl Builder {
         let total_bytes = plan.geometry.total_length();
         let mut digests = vec![PieceDigests::default(); plan.geometry.piece_count() as usize];
         let mut hashed_bytes = 0;
-        let batches = Mutex::new(plan.batches());
+        let batches = Mutex::new(plan.batches(hash::side_by_side(self.version)));
         let is_stopped = AtomicBool::new(false);
         let threads = thread::available_parallelism()
             .map_or(1, usize::from)

@@ -7,8 +7,8 @@ use crate::merkle;
 use crate::path::is_navigation;
 use crate::{Geometry, MetainfoError, PieceIndex, Version};
 
-/// Bytes that are read and hashed together, unless that is less than as many pieces as are hashed side by side: they are still in the cache
-/// when they are hashed.
+/// Bytes that are read and hashed together, where that is not less than as many pieces as are hashed side by side: they are still in the
+/// cache when they are hashed.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Most bytes of several pieces that are hashed together: every core holds as much.
@@ -42,6 +42,15 @@ impl Content {
             Self::Folder(entries) => entries.iter().map(|entry| entry.length).sum(),
         }
     }
+}
+
+/// Number of pieces of that length that are read and hashed together.
+fn pieces_per_batch(piece_length: u32, side_by_side: usize) -> u32 {
+    let piece_length = u64::from(piece_length);
+    let pieces = (BATCH_BYTES / piece_length)
+        .max(side_by_side as u64)
+        .min(MAX_BATCH_BYTES / piece_length);
+    u32::try_from(pieces.clamp(1, MAX_BATCH_PIECES)).expect("clamped")
 }
 
 /// A path with `/` as its components.
@@ -143,21 +152,13 @@ impl Plan {
         narrow(start)..narrow(start + count)
     }
 
-    /// Runs of pieces to read and hash together, in order.
-    pub(super) fn batches(&self) -> impl Iterator<Item = Range<u32>> + use<> {
+    /// Runs of pieces to read and hash together, in order, of which so many are hashed side by side.
+    pub(super) fn batches(&self, side_by_side: usize) -> impl Iterator<Item = Range<u32>> + use<> {
         let count = self.geometry.piece_count();
-        let step = self.pieces_per_batch();
+        let step = pieces_per_batch(self.geometry.nominal_piece_length(), side_by_side);
         (0..count)
             .step_by(step as usize)
             .map(move |first| first..count.min(first + step))
-    }
-
-    fn pieces_per_batch(&self) -> u32 {
-        let piece_length = u64::from(self.geometry.nominal_piece_length());
-        let pieces = (BATCH_BYTES / piece_length)
-            .max(rarest_hash::sha1_lanes() as u64)
-            .min(MAX_BATCH_BYTES / piece_length);
-        u32::try_from(pieces.clamp(1, MAX_BATCH_PIECES)).expect("clamped")
     }
 
     /// The pieces of a batch with their bytes, which `read` fills in: given the entry, the offset in it and the buffer.
@@ -240,4 +241,22 @@ fn check_paths(entries: &[Entry]) -> Result<(), BuildError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u32 = 1024;
+    const MIB: u32 = 1024 * KIB;
+
+    #[test]
+    fn a_batch_has_as_many_pieces_as_are_hashed_side_by_side_but_no_more_than_memory_allows() {
+        assert_eq!(pieces_per_batch(16 * KIB, 8), 64);
+        assert_eq!(pieces_per_batch(256 * KIB, 8), 16);
+        assert_eq!(pieces_per_batch(MIB, 8), 8);
+        assert_eq!(pieces_per_batch(MIB, 1), 4);
+        assert_eq!(pieces_per_batch(8 * MIB, 8), 4);
+        assert_eq!(pieces_per_batch(256 * MIB, 8), 1);
+    }
 }

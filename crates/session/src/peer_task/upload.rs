@@ -54,7 +54,7 @@ enum Reading {
     /// It is not in memory, and others of the torrent are read.
     AwaitsDisk { blocks: Vec<Block> },
     /// It was not in memory: a thread of the disk fetches it.
-    OnDisk(oneshot::Receiver<Read>),
+    OnDisk(oneshot::Receiver<Outcome>),
     /// It was read, and its turn is over.
     Done(Outcome),
 }
@@ -66,7 +66,7 @@ type DiskPlace = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct Read {
     outcome: Outcome,
-    /// None if it is over.
+    /// None if it is over: what took the disk has nobody wait for it.
     turn: Option<Turn>,
 }
 
@@ -196,10 +196,13 @@ impl Upload {
             // What is awaited is left in its place: the future may be dropped.
             match &mut self.reading {
                 None => std::future::pending().await,
-                Some(Reading::OnDisk(read)) => {
-                    let read = read.await.ok();
+                Some(Reading::OnDisk(outcome)) => {
+                    let outcome = outcome.await.ok();
                     self.reading = None;
-                    return read;
+                    return outcome.map(|outcome| Read {
+                        outcome,
+                        turn: None,
+                    });
                 }
                 Some(Reading::Waits {
                     blocks,
@@ -270,9 +273,9 @@ impl Upload {
                     let blocks = std::mem::take(blocks);
                     self.reading = Some(Reading::Missed { blocks });
                 }
-                Some(Reading::OnDisk(read)) => {
-                    let read = read.await.ok();
-                    self.reading = read.map(|read| Reading::Done(read.outcome));
+                Some(Reading::OnDisk(outcome)) => {
+                    let outcome = outcome.await.ok();
+                    self.reading = outcome.map(Reading::Done);
                 }
                 None
                 | Some(Reading::Missed { .. } | Reading::AwaitsDisk { .. } | Reading::Done(_)) => {
@@ -321,7 +324,7 @@ impl Batch {
     /// Reads at once what is in memory. Gives itself back if it would have to wait for a device, or for anything else that takes longer.
     fn try_read(self) -> Result<Read, Self> {
         let mut data = Vec::with_capacity(self.blocks.len());
-        let tried = self.caught(|store| store.try_read(&self.blocks, &mut data));
+        let tried = caught_in(&self.store, |store| store.try_read(&self.blocks, &mut data));
         match tried {
             Ok(Ok(TryRead::Done)) => {
                 let read = self.blocks.into_iter().zip(data).collect();
@@ -337,39 +340,41 @@ impl Batch {
         }
     }
 
-    /// Has a thread of the disk read it.
-    fn read_on(mut self, disk: &Disk, place: DiskPlace) -> Reading {
-        self.turn.go_to_disk();
-        let (done, read) = oneshot::channel();
+    /// Has a thread of the disk read it. Its turn ends: a disk that takes long, or hangs, holds up nobody whose blocks are in memory.
+    fn read_on(self, disk: &Disk, place: DiskPlace) -> Reading {
+        let Self {
+            store,
+            blocks,
+            turn,
+        } = self;
+        drop(turn);
+        let (done, outcome) = oneshot::channel();
         disk.run(move || {
             if done.is_closed() {
                 return;
             }
-            let outcome = self.caught(|store| read_what_can_be(store, self.blocks.clone()));
+            let outcome = caught_in(&store, |store| read_what_can_be(store, blocks.clone()));
             let outcome = outcome.unwrap_or_else(|error| {
                 let lost = Vec::new();
                 Outcome {
-                    refused: self.blocks,
+                    refused: blocks,
                     errors: vec![ReadError::Store { error, lost }],
                     ..Outcome::default()
                 }
             });
-            let turn = Some(self.turn);
             // The next one of the torrent may begin.
             drop(place);
             // A connection that is gone needs no data.
-            let _ = done.send(Read { outcome, turn });
+            let _ = done.send(outcome);
         });
-        Reading::OnDisk(read)
+        Reading::OnDisk(outcome)
     }
+}
 
-    /// A storage that panics has failed.
-    fn caught<T>(&self, read: impl FnOnce(&Store) -> T) -> Result<T, StoreError> {
-        let metainfo = self.store.metainfo();
-        caught(Operation::Read, metainfo.info().name(), || {
-            read(&self.store)
-        })
-    }
+/// Reads from a store. A storage that panics has failed.
+fn caught_in<T>(store: &Store, read: impl FnOnce(&Store) -> T) -> Result<T, StoreError> {
+    let metainfo = store.metainfo();
+    caught(Operation::Read, metainfo.info().name(), || read(store))
 }
 
 impl Drop for Upload {
@@ -456,7 +461,7 @@ mod tests {
     async fn a_turn_that_comes_while_the_torrent_is_busy_is_for_others() {
         let memory: Box<dyn Storage> = Box::new(MemoryStorage::new(1 << 20));
         let (store, blocks) = store(memory, &[0, 1, 2, 3]);
-        let uploads = Arc::new(Uploads::new(1, 1));
+        let uploads = Arc::new(Uploads::new(1));
         let limiter = || Arc::new(Limiter::new(Rate::UNLIMITED));
         let mut upload = Upload {
             content: Some(Content {

@@ -20,7 +20,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(50);
 pub(super) struct Gathering {
     pieces: VecDeque<CompletePiece>,
     bytes: usize,
-    /// How many are hashed in the time of one.
+    /// How many are hashed sooner together than one after the other.
     side_by_side: usize,
     /// Since when pieces have been waiting that no job took.
     since: Option<Instant>,
@@ -155,6 +155,22 @@ mod tests {
         assert!(gathering.is_ready(now));
         assert_eq!(gathering.take(now).len(), 1);
         assert!(gathering.is_ready(now));
+    }
+
+    #[test]
+    fn where_many_are_hashed_side_by_side_a_job_is_full_before_all_lanes_are() {
+        let now = Instant::now();
+        let sixteen_lanes = |count, length| Gathering {
+            side_by_side: 16,
+            ..gathered(now, count, length)
+        };
+        assert!(!sixteen_lanes(7, MIB).is_ready(now));
+        let mut gathering = sixteen_lanes(8, MIB);
+        assert!(gathering.is_ready(now));
+        assert_eq!(gathering.take(now).len(), 8);
+        let mut gathering = sixteen_lanes(17, MIB / 4);
+        assert!(gathering.is_ready(now));
+        assert_eq!(gathering.take(now).len(), 16);
     }
 
     #[test]
