@@ -84,7 +84,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// One thread, as a disk worker does it: four pieces a batch.
+/// One thread, four pieces a batch; a disk worker takes as many as are hashed side by side.
 #[divan::bench(args = [256, 1024, 4096], sample_count = 3, sample_size = 1)]
 fn complete(bencher: Bencher<'_, '_>, piece_kib: u64) {
     let torrent = Torrent::new(piece_kib * KIB);

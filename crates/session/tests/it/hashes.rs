@@ -35,7 +35,7 @@ async fn download_bare(leech: &Peer, sample: &Sample, others: &[&Peer]) -> Torre
 }
 
 fn impatient(builder: SessionBuilder) -> SessionBuilder {
-    builder.stall_timeout(Duration::from_millis(300))
+    builder.stall_timeout(Duration::from_secs(1))
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! SHA-1 and SHA-256 of one piece, and of four that came together.
+//! SHA-1 and SHA-256 of one piece, and of several that came together.
 
 use rarest_bench::contest::Contest;
 use rarest_hash::{Slices, sha1_many, sha256_many};
@@ -9,7 +9,13 @@ const PIECE_LENGTH: usize = 1 << 20;
 
 /// Runs all contests of this module.
 pub(crate) fn contests(run: &mut dyn FnMut(Contest<'_>, usize)) {
-    for (name, count) in [("a piece of 1 MiB", 1), ("four pieces of 1 MiB", 4)] {
+    let counts = [
+        ("a piece of 1 MiB", 1),
+        ("four pieces of 1 MiB", 4),
+        ("eight pieces of 1 MiB", 8),
+        ("sixteen pieces of 1 MiB", 16),
+    ];
+    for (name, count) in counts {
         let data = vec![0xa5; count * PIECE_LENGTH];
         let pieces: Vec<[&[u8]; 1]> = data.chunks(PIECE_LENGTH).map(|piece| [piece]).collect();
         run(sha1_of(name, &pieces), data.len());

@@ -26,8 +26,8 @@ const COUNTED: &[(&str, Operation)] = &[
     ("bencode-message-written", message_written),
     ("wire-16-blocks-decoded", codec::sixteen_blocks_decoded),
     ("swarm-16-blocks-picked", swarm::sixteen_blocks_picked),
-    ("hash-sha1-of-64-kib-by-4", sha1_of_pieces),
-    ("hash-sha256-of-16-kib-by-4", sha256_of_leaves),
+    ("hash-sha1-of-64-kib-by-8", sha1_of_pieces),
+    ("hash-sha256-of-16-kib-by-8", sha256_of_leaves),
 ];
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn message_written(times: usize) {
 }
 
 fn sha1_of_pieces(times: usize) {
-    let pieces = vec![0xa5; 4 << 16];
+    let pieces = vec![0xa5; 8 << 16];
     let parts: Vec<[&[u8]; 1]> = pieces.chunks(1 << 16).map(|piece| [piece]).collect();
     let slices: Vec<Slices<'_>> = parts.iter().map(|piece| &piece[..]).collect();
     for _ in 0..times {
@@ -83,7 +83,7 @@ fn sha1_of_pieces(times: usize) {
 }
 
 fn sha256_of_leaves(times: usize) {
-    let leaves = vec![0xa5; 4 << 14];
+    let leaves = vec![0xa5; 8 << 14];
     let parts: Vec<[&[u8]; 1]> = leaves.chunks(1 << 14).map(|leaf| [leaf]).collect();
     let slices: Vec<Slices<'_>> = parts.iter().map(|leaf| &leaf[..]).collect();
     for _ in 0..times {
