@@ -43,9 +43,9 @@ impl Cpu {
 }
 
 fn is_intel() -> bool {
-    #[allow(
+    #[expect(
         unused_unsafe,
-        reason = "it became a safe function after our oldest compiler"
+        reason = "a safe function of newer compilers, an unsafe one of the oldest that we support"
     )]
     // SAFETY: every x86-64 CPU has the instruction, and leaf 0.
     let vendor = unsafe { __cpuid(0) };
