@@ -19,8 +19,8 @@ struct Cpu {
     avx2: bool,
     /// The foundation of AVX-512, its operations on bytes, and its shorter vectors.
     avx512: bool,
-    /// Whose SHA extensions hardly overlap: several messages are done in three quarters of the time that they take one by one (a Xeon of
-    /// 2023), by AMD's in less than half of it.
+    /// Whose SHA extensions hardly overlap: several messages take three quarters (SHA-256) to all (SHA-1) of the time that they take one by
+    /// one on a Xeon of 2023, and less than half of it on AMD's.
     is_intel: bool,
 }
 

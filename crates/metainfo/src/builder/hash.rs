@@ -7,7 +7,7 @@ use super::plan::PieceData;
 use crate::Version;
 use crate::piece_hash::{Subtree, subtree_roots};
 
-/// Most pieces that are read to be hashed side by side. Sixteen would be hashed a fifth faster than eight, and each thread holds them.
+/// Most pieces that are read to be hashed side by side. Sixteen would be hashed by a quarter to a third faster than eight, and each thread holds them.
 const MAX_SIDE_BY_SIDE: usize = 8;
 
 /// Pieces that are hashed sooner together than one by one. The leaves of a v2 piece are many as it is.

@@ -259,7 +259,7 @@ impl<S: Storage> PieceStore<S> {
         lost
     }
 
-    /// Reads and verifies the next pieces; `None` when there are no more, or the check was told to stop.
+    /// Number of pieces that a thread reads before it hashes them.
     fn pieces_per_batch(&self) -> usize {
         let side_by_side = match self.metainfo().info().version() {
             // The leaves of a v2 piece are many as it is.
@@ -269,6 +269,7 @@ impl<S: Storage> PieceStore<S> {
         pieces_per_batch(self.geometry.nominal_piece_length(), side_by_side)
     }
 
+    /// Reads and verifies the next pieces; `None` when there are no more, or the check was told to stop.
     fn check_batch(
         &self,
         work: &Work<'_>,
