@@ -38,7 +38,7 @@ pub use magnet::{MAX_MAGNET_LENGTH, MAX_MAGNET_PEERS, MAX_MAGNET_RANGES, Magnet,
 pub use partial_layer::{PartialLayer, ProvenLayer};
 pub use path::{MAX_COLLISIONS, MAX_COMPONENT_LENGTH, MAX_FOLDERS, safe_component};
 pub use peer_id::PeerId;
-pub use piece_hash::{PieceHash, SubtreeHash, verify_pieces};
+pub use piece_hash::{PieceHash, SubtreeHash, pieces_side_by_side, verify_pieces};
 pub use piece_leaves::PieceLeaves;
 pub use rarest_hash::{Sha1Digest, Sha256Digest};
 pub use reach::Reach;

@@ -1,21 +1,18 @@
 //! The hashes of pieces of a torrent to be, many side by side.
 
-use rarest_hash::{Slices, sha1_lanes, sha1_many};
+use rarest_hash::{Slices, sha1_many};
 
 use super::PieceDigests;
 use super::plan::PieceData;
 use crate::Version;
-use crate::piece_hash::{Subtree, subtree_roots};
+use crate::piece_hash::{Subtree, pieces_side_by_side, subtree_roots};
 
 /// Most pieces that are read to be hashed side by side. Sixteen would be hashed by a quarter to a third faster than eight, and each thread holds them.
 const MAX_SIDE_BY_SIDE: usize = 8;
 
-/// Pieces that are hashed sooner together than one by one. The leaves of a v2 piece are many as it is.
+/// Pieces that are worth being read together.
 pub(super) fn side_by_side(version: Version) -> usize {
-    match version {
-        Version::V2 => 1,
-        Version::V1 | Version::Hybrid => sha1_lanes().min(MAX_SIDE_BY_SIDE),
-    }
+    pieces_side_by_side(version).min(MAX_SIDE_BY_SIDE)
 }
 
 /// The hashes that the format needs; the others are left zero.

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use rarest_metainfo::{
     BuildError, Builder, DEFAULT_MAX_TORRENT_LENGTH, FileKind, MAX_BUILD_PIECE_LENGTH,
-    MAX_DEFAULT_PIECE_LENGTH, MAX_URL_LENGTH, Metainfo, Oddity, Progress, Version, verify_pieces,
+    MAX_DEFAULT_PIECE_LENGTH, MAX_URL_LENGTH, Metainfo, Oddity, Progress, Version,
+    pieces_side_by_side, verify_pieces,
 };
 
 use tempfile::TempDir;
@@ -471,4 +472,12 @@ fn urls_that_readers_would_drop_are_refused() {
             assert!(matches!(built, Err(BuildError::Url { .. })), "{url:?}");
         }
     }
+}
+
+#[test]
+fn pieces_of_v2_need_no_others_to_be_hashed_side_by_side() {
+    assert_eq!(pieces_side_by_side(Version::V2), 1);
+    let of_v1 = pieces_side_by_side(Version::V1);
+    assert!(of_v1 >= 1);
+    assert_eq!(pieces_side_by_side(Version::Hybrid), of_v1);
 }

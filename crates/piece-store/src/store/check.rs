@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use rarest_metainfo::{Bitfield, PieceHash, PieceIndex, Version, verify_pieces};
+use rarest_metainfo::{Bitfield, PieceHash, PieceIndex, pieces_side_by_side, verify_pieces};
 
 use super::PieceStore;
 use crate::{Fault, Presence, Remedy, Storage, StoreError};
@@ -261,12 +261,9 @@ impl<S: Storage> PieceStore<S> {
 
     /// Number of pieces that a thread reads before it hashes them.
     fn pieces_per_batch(&self) -> usize {
-        let side_by_side = match self.metainfo().info().version() {
-            // The leaves of a v2 piece are many as it is.
-            Version::V2 => 1,
-            Version::V1 | Version::Hybrid => rarest_hash::sha1_lanes().min(MAX_SIDE_BY_SIDE),
-        };
-        pieces_per_batch(self.geometry.nominal_piece_length(), side_by_side)
+        let side_by_side = pieces_side_by_side(self.metainfo().info().version());
+        let piece_length = self.geometry.nominal_piece_length();
+        pieces_per_batch(piece_length, side_by_side.min(MAX_SIDE_BY_SIDE))
     }
 
     /// Reads and verifies the next pieces; `None` when there are no more, or the check was told to stop.

@@ -66,7 +66,7 @@ type DiskPlace = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct Read {
     outcome: Outcome,
-    /// None if it is over: what took the disk has nobody wait for it.
+    /// None if it is over, as it is when a disk had to read.
     turn: Option<Turn>,
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rarest_metainfo::{Block, PieceIndex, Version};
+use rarest_metainfo::{Block, PieceIndex, pieces_side_by_side};
 use rarest_peer_wire::HashRange;
 use rarest_piece_store::{
     BlockDigests, CompleteError, Fault, Operation, Part, ReadError, StoreError, SyncError, Totals,
@@ -121,12 +121,7 @@ impl DiskWork {
         disk_threads: usize,
     ) -> Self {
         let metainfo = store.metainfo();
-        let info = metainfo.info();
-        // The leaves of a v2 piece are hashed side by side as it is.
-        let side_by_side = match info.version() {
-            Version::V2 => 1,
-            Version::V1 | Version::Hybrid => rarest_hash::sha1_lanes(),
-        };
+        let side_by_side = pieces_side_by_side(metainfo.info().version());
         Self {
             store: Arc::new(store),
             existing,

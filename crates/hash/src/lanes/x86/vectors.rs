@@ -32,7 +32,7 @@ macro_rules! kernels {
         use core::mem;
 
         use super::super::super::BLOCK_LENGTH;
-        use super::super::{Block, SHA256_CONSTANTS, load};
+        use super::super::{Block, SHA256_CONSTANTS};
         use super::SHA1_CONSTANTS;
         use super::table::{CHOOSE, MAJORITY, PARITY};
 
@@ -165,17 +165,35 @@ macro_rules! kernels {
             w
         }
 
+        /// Turns each word around: the algorithms read big-endian numbers.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn swap_bytes(words: Vector) -> Vector {
+            const QUARTER: [u32; 4] = [0x0001_0203, 0x0405_0607, 0x0809_0a0b, 0x0c0d_0e0f];
+            let mut order = [0; LANES];
+            for (lane, word) in order.iter_mut().enumerate() {
+                *word = QUARTER[lane % 4];
+            }
+            shuffle_bytes(words, vector(order))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn vector(words: [u32; LANES]) -> Vector {
+            // SAFETY: both are as many words, and any bits make a vector.
+            unsafe { mem::transmute::<[u32; LANES], Vector>(words) }
+        }
+
         #[inline]
         #[target_feature(enable = $features)]
         fn to_vectors<const WORDS: usize>(states: &[[u32; WORDS]; LANES]) -> [Vector; WORDS] {
             let mut vectors = [splat(0); WORDS];
-            for (word, vector) in vectors.iter_mut().enumerate() {
+            for (word, found) in vectors.iter_mut().enumerate() {
                 let mut words = [0; LANES];
                 for (found, state) in words.iter_mut().zip(states) {
                     *found = state[word];
                 }
-                // SAFETY: both are as many words, and any bits make a vector.
-                *vector = unsafe { mem::transmute::<[u32; LANES], Vector>(words) };
+                *found = vector(words);
             }
             vectors
         }
@@ -200,25 +218,18 @@ macro_rules! kernels {
 pub(super) mod avx512_16 {
     use core::arch::x86_64::{
         __m512i as Vector, _mm512_add_epi32 as add, _mm512_castsi128_si512, _mm512_inserti32x4,
-        _mm512_rol_epi32 as rotate_left, _mm512_set1_epi32 as splat, _mm512_set4_epi32,
-        _mm512_shuffle_epi8, _mm512_srli_epi32 as shift_right,
+        _mm512_rol_epi32 as rotate_left, _mm512_set1_epi32 as splat,
+        _mm512_shuffle_epi8 as shuffle_bytes, _mm512_srli_epi32 as shift_right,
         _mm512_ternarylogic_epi32 as bitwise, _mm512_unpackhi_epi32 as unpack_high_32,
         _mm512_unpackhi_epi64 as unpack_high_64, _mm512_unpacklo_epi32 as unpack_low_32,
-        _mm512_unpacklo_epi64 as unpack_low_64, _mm512_xor_epi32 as xor,
+        _mm512_unpacklo_epi64 as unpack_low_64, _mm512_xor_si512 as xor,
     };
+
+    use super::super::load;
 
     const LANES: usize = 16;
 
     kernels!("avx512f,avx512bw");
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
-    fn swap_bytes(words: Vector) -> Vector {
-        _mm512_shuffle_epi8(
-            words,
-            _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203),
-        )
-    }
 
     /// A quarter of the blocks of lanes `row`, `row + 4` and so on.
     #[inline]
@@ -234,87 +245,21 @@ pub(super) mod avx512_16 {
 /// Eight messages, with the shorter vectors of AVX-512.
 pub(super) mod avx512_8 {
     use core::arch::x86_64::{
-        __m256i as Vector, _mm256_add_epi32 as add, _mm256_rol_epi32 as rotate_left,
-        _mm256_set_epi32, _mm256_set_m128i, _mm256_set1_epi32 as splat, _mm256_shuffle_epi8,
-        _mm256_srli_epi32 as shift_right, _mm256_ternarylogic_epi32 as bitwise,
-        _mm256_unpackhi_epi32 as unpack_high_32, _mm256_unpackhi_epi64 as unpack_high_64,
-        _mm256_unpacklo_epi32 as unpack_low_32, _mm256_unpacklo_epi64 as unpack_low_64,
-        _mm256_xor_epi32 as xor,
+        _mm256_rol_epi32 as rotate_left, _mm256_ternarylogic_epi32 as bitwise,
     };
 
-    const LANES: usize = 8;
+    use super::eight_words::*;
 
     kernels!("avx512f,avx512bw,avx512vl");
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn swap_bytes(words: Vector) -> Vector {
-        _mm256_shuffle_epi8(
-            words,
-            _mm256_set_epi32(
-                0x0c0d_0e0f,
-                0x0809_0a0b,
-                0x0405_0607,
-                0x0001_0203,
-                0x0c0d_0e0f,
-                0x0809_0a0b,
-                0x0405_0607,
-                0x0001_0203,
-            ),
-        )
-    }
-
-    /// A quarter of the blocks of lanes `row` and `row + 4`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn rows(blocks: &[&Block; LANES], row: usize, quarter: usize) -> Vector {
-        _mm256_set_m128i(load(blocks[row + 4], quarter), load(blocks[row], quarter))
-    }
-}
-
-/// Four messages, with the shortest vectors of AVX-512.
-pub(super) mod avx512_4 {
-    use core::arch::x86_64::{
-        __m128i as Vector, _mm_add_epi32 as add, _mm_rol_epi32 as rotate_left, _mm_set_epi32,
-        _mm_set1_epi32 as splat, _mm_shuffle_epi8, _mm_srli_epi32 as shift_right,
-        _mm_ternarylogic_epi32 as bitwise, _mm_unpackhi_epi32 as unpack_high_32,
-        _mm_unpackhi_epi64 as unpack_high_64, _mm_unpacklo_epi32 as unpack_low_32,
-        _mm_unpacklo_epi64 as unpack_low_64, _mm_xor_si128 as xor,
-    };
-
-    const LANES: usize = 4;
-
-    kernels!("avx512f,avx512bw,avx512vl");
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn swap_bytes(words: Vector) -> Vector {
-        _mm_shuffle_epi8(
-            words,
-            _mm_set_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203),
-        )
-    }
-
-    /// A quarter of the block of lane `row`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn rows(blocks: &[&Block; LANES], row: usize, quarter: usize) -> Vector {
-        load(blocks[row], quarter)
-    }
 }
 
 /// Eight messages, with AVX2.
 pub(super) mod avx2_8 {
     use core::arch::x86_64::{
-        __m256i as Vector, _mm256_add_epi32 as add, _mm256_and_si256, _mm256_or_si256,
-        _mm256_set_epi32, _mm256_set_m128i, _mm256_set1_epi32 as splat, _mm256_shuffle_epi8,
-        _mm256_sllv_epi32, _mm256_srli_epi32 as shift_right, _mm256_srlv_epi32,
-        _mm256_unpackhi_epi32 as unpack_high_32, _mm256_unpackhi_epi64 as unpack_high_64,
-        _mm256_unpacklo_epi32 as unpack_low_32, _mm256_unpacklo_epi64 as unpack_low_64,
-        _mm256_xor_si256 as xor,
+        _mm256_and_si256, _mm256_or_si256, _mm256_sllv_epi32, _mm256_srlv_epi32,
     };
 
-    const LANES: usize = 8;
+    use super::eight_words::*;
 
     kernels!("avx2");
 
@@ -336,29 +281,52 @@ pub(super) mod avx2_8 {
             _ => xor(_mm256_and_si256(x, y), _mm256_and_si256(z, xor(x, y))),
         }
     }
+}
 
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn swap_bytes(words: Vector) -> Vector {
-        _mm256_shuffle_epi8(
-            words,
-            _mm256_set_epi32(
-                0x0c0d_0e0f,
-                0x0809_0a0b,
-                0x0405_0607,
-                0x0001_0203,
-                0x0c0d_0e0f,
-                0x0809_0a0b,
-                0x0405_0607,
-                0x0001_0203,
-            ),
-        )
-    }
+/// What AVX2 has for eight words, and AVX-512 takes from it.
+mod eight_words {
+    use super::super::{Block, load};
+
+    pub(super) use core::arch::x86_64::{
+        __m256i as Vector, _mm256_add_epi32 as add, _mm256_set1_epi32 as splat,
+        _mm256_shuffle_epi8 as shuffle_bytes, _mm256_srli_epi32 as shift_right,
+        _mm256_unpackhi_epi32 as unpack_high_32, _mm256_unpackhi_epi64 as unpack_high_64,
+        _mm256_unpacklo_epi32 as unpack_low_32, _mm256_unpacklo_epi64 as unpack_low_64,
+        _mm256_xor_si256 as xor,
+    };
+
+    use core::arch::x86_64::_mm256_set_m128i;
+
+    pub(super) const LANES: usize = 8;
 
     /// A quarter of the blocks of lanes `row` and `row + 4`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn rows(blocks: &[&Block; LANES], row: usize, quarter: usize) -> Vector {
+    pub(super) fn rows(blocks: &[&Block; LANES], row: usize, quarter: usize) -> Vector {
         _mm256_set_m128i(load(blocks[row + 4], quarter), load(blocks[row], quarter))
+    }
+}
+
+/// Four messages, with the shortest vectors of AVX-512.
+pub(super) mod avx512_4 {
+    use core::arch::x86_64::{
+        __m128i as Vector, _mm_add_epi32 as add, _mm_rol_epi32 as rotate_left,
+        _mm_set1_epi32 as splat, _mm_shuffle_epi8 as shuffle_bytes, _mm_srli_epi32 as shift_right,
+        _mm_ternarylogic_epi32 as bitwise, _mm_unpackhi_epi32 as unpack_high_32,
+        _mm_unpackhi_epi64 as unpack_high_64, _mm_unpacklo_epi32 as unpack_low_32,
+        _mm_unpacklo_epi64 as unpack_low_64, _mm_xor_si128 as xor,
+    };
+
+    use super::super::load;
+
+    const LANES: usize = 4;
+
+    kernels!("avx512f,avx512bw,avx512vl");
+
+    /// A quarter of the block of lane `row`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn rows(blocks: &[&Block; LANES], row: usize, quarter: usize) -> Vector {
+        load(blocks[row], quarter)
     }
 }
